@@ -1,0 +1,259 @@
+"""What the estimators share: fit, predict, fitted state, tags."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
+
+from sktransfer._parameters import check_parameters, resolve_freeze_depth
+from sktransfer.backbones import Backbone, Cut
+from sktransfer.features import PreparedImages, extract, input_batches
+from sktransfer.inputs import (
+    ImageSamples,
+    TextSamples,
+    check_weights,
+    encode_targets,
+)
+from sktransfer.training import (
+    Recipe,
+    TrainingData,
+    autocast,
+    fine_tune,
+    resolve_device,
+)
+
+
+class PretrainedClassifier(ClassifierMixin, BaseEstimator):
+    """A pretrained backbone with a new head; the base of both classifiers.
+
+    A subclass has the parameters named in `Recipe`, and `backbone`, `freeze_depth`,
+    `class_weight`, `device` and `random_state`.
+    """
+
+    #: Processes that prepare samples; a parameter where preparing takes long.
+    num_workers = 0
+
+    @abstractmethod
+    def _samples(self, X: Any) -> ImageSamples | TextSamples:
+        """Return validated samples of raw inputs."""
+
+    @abstractmethod
+    def _load_backbone(self) -> Backbone:
+        """Return the pristine backbone that the parameters name."""
+
+    def _augmented(
+        self, samples: ImageSamples | TextSamples, backbone: Backbone
+    ) -> PreparedImages | None:
+        """Return the training samples with random changes, if any are asked for."""
+        return None
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the head, and fine-tune the stages that aren't frozen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples,) or as the class describes
+            Raw inputs.
+        y : array-like of shape (n_samples,)
+            Class labels of any sortable type.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples, at least 0. None is 1 for each.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If an input, a label or a parameter is not valid. The message names the
+            position or the parameter, what was found and what was expected.
+        WeightsUnavailableError
+            If the backbone's weights can't be had.
+        """
+        check_parameters(self)
+        samples = self._samples(X)
+        classes, codes = encode_targets(y, len(samples))
+        weights = check_weights(sample_weight, len(samples))
+        weights = self._weigh(classes, codes, weights)
+        kept = np.flatnonzero(weights)
+        if len(kept) < len(samples):
+            samples, codes, weights = samples.take(kept), codes[kept], weights[kept]
+        if len(np.unique(codes)) < 2:
+            raise ValueError(
+                f"{type(self).__name__} needs samples of at least 2 classes in the "
+                f"data, but the data contains only one class: "
+                f"{classes[codes[0]]!r}."
+            )
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        device = resolve_device(self.device)
+        backbone = self._load_backbone()
+        depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
+        placed = backbone.on(device)
+        cut = placed.cut(depth)
+        data = TrainingData(
+            records=self._extract(placed, cut, samples, device),
+            augmented=self._augmented(samples, backbone),
+            codes=codes,
+            weights=weights / weights.mean(),
+            n_classes=len(classes),
+        )
+        network, net = fine_tune(placed, cut, depth, data, self._recipe(), seed, device)
+        # All at once and last: a fit that is interrupted changes nothing.
+        self.classes_ = classes
+        self.backbone_ = backbone
+        self.n_stages_ = backbone.n_stages
+        self.stage_names_ = backbone.stage_names
+        self.freeze_depth_ = depth
+        self.module_ = network
+        self.net_ = net
+        self.history_ = [_public_row(row) for row in net.history]
+        self.n_iter_ = len(self.history_)
+        return self
+
+    def _weigh(
+        self, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray | None
+    ) -> np.ndarray:
+        """Return the product of sample and class weights."""
+        if weights is None:
+            weights = np.ones(len(codes))
+        if self.class_weight is None:
+            return weights
+        used = weights > 0
+        present = np.unique(codes[used])
+        # "balanced" counts the samples, as scikit-learn's classifiers do.
+        factors = np.ones(len(classes))
+        factors[present] = compute_class_weight(
+            self.class_weight, classes=classes[present], y=classes[codes[used]]
+        )
+        return weights * factors[codes]
+
+    def _extract(
+        self,
+        backbone: Backbone,
+        cut: Cut,
+        samples: ImageSamples | TextSamples,
+        device: torch.device,
+    ) -> Any:
+        with autocast(self.precision, device)():
+            return extract(
+                backbone,
+                cut,
+                samples,
+                batch_size=self.batch_size,
+                device=device,
+                num_workers=self.num_workers,
+                verbose=bool(self.verbose),
+            )
+
+    def _recipe(self) -> Recipe:
+        names = Recipe.__dataclass_fields__
+        return Recipe(**{name: getattr(self, name) for name in names})
+
+    def _logits(self, X: Any) -> np.ndarray:
+        """Return the network's outputs, (n_samples, n_classes) float32."""
+        check_is_fitted(self)
+        samples = self._samples(X)
+        device = resolve_device(self.device)
+        cut = self.backbone_.on(device).cut(self.module_.depth)
+        network = self.module_.eval()
+        if device.type != "cpu":
+            network = copy.deepcopy(network).to(device)
+        logits = np.empty((len(samples), len(self.classes_)), dtype=np.float32)
+        with torch.inference_mode(), autocast(self.precision, device)():
+            for indices, inputs in input_batches(
+                self.backbone_,
+                samples,
+                batch_size=self.batch_size,
+                num_workers=self.num_workers,
+            ):
+                batch = {name: tensor.to(device) for name, tensor in inputs.items()}
+                if cut.front is not None:
+                    side = ("attention_mask",) if cut.depth < self.n_stages_ else ()
+                    batch = {
+                        "state": cut.front(**batch),
+                        **{name: batch[name] for name in side if name in batch},
+                    }
+                logits[list(indices)] = network(**batch).float().cpu().numpy()
+        return logits
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the network's outputs before the softmax.
+
+        Parameters
+        ----------
+        X : array-like
+            As in `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            One column a class; for two classes the log-odds of `classes_[1]`.
+        """
+        logits = self._logits(X)
+        if len(self.classes_) == 2:
+            return logits[:, 1] - logits[:, 0]
+        return logits
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like
+            As in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; float32, as the network computes.
+        """
+        return torch.softmax(torch.from_numpy(self._logits(X)), dim=1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each sample.
+
+        Parameters
+        ----------
+        X : array-like
+            As in `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_samples,)
+            With the type of `classes_`.
+        """
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone, but keep a fitted source: its weights are what it is given for."""
+        source = getattr(self, "backbone", None)
+        if not hasattr(source, "backbone_"):
+            return super().__sklearn_clone__()
+        shell = copy.copy(self)
+        shell.backbone = FrozenEstimator(source)
+        twin = BaseEstimator.__sklearn_clone__(shell)
+        twin.backbone = source
+        return twin
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.non_deterministic = False
+        return tags
+
+
+def _public_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return one epoch of skorch's history without its batches."""
+    return {name: row[name] for name in ("epoch", "train_loss", "dur")}

@@ -1,0 +1,208 @@
+"""Checking the estimators' parameters."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import torch
+
+from sktransfer.training import OPTIMIZERS
+
+
+def check_parameters(estimator: Any) -> None:
+    """Raise a clear error for the first parameter whose value is not valid.
+
+    Raises
+    ------
+    ValueError, TypeError
+        "The 'x' parameter of Y must be ... Got ... instead."
+    """
+    parameters = estimator.get_params(deep=False)
+    for name, check in _CHECKS.items():
+        if name in parameters:
+            try:
+                check(parameters[name])
+            except _Invalid as invalid:
+                found = parameters[name]
+                error = invalid.kind
+                raise error(
+                    f"The {name!r} parameter of {type(estimator).__name__} must be "
+                    f"{invalid.expected}. Got {found!r} instead.{invalid.hint}"
+                ) from None
+
+
+def resolve_freeze_depth(freeze_depth: Any, n_stages: int) -> int:
+    """Return how many stages, from the input, stay frozen.
+
+    Parameters
+    ----------
+    freeze_depth : "all", int or float
+        All of them; so many, counted from the end when negative; or a fraction.
+    n_stages : int
+        How many there are.
+    """
+    if isinstance(freeze_depth, str):
+        return n_stages
+    if isinstance(freeze_depth, Integral):
+        depth = int(freeze_depth)
+        if not -n_stages <= depth <= n_stages:
+            raise ValueError(
+                f"The 'freeze_depth' parameter must be between {-n_stages} and "
+                f"{n_stages}: the backbone has {n_stages} stages. Got {depth} instead."
+            )
+        return depth + n_stages if depth < 0 else depth
+    return round(float(freeze_depth) * n_stages)
+
+
+class _Invalid(Exception):
+    def __init__(
+        self, expected: str, hint: str = "", kind: type[Exception] = ValueError
+    ) -> None:
+        self.expected = expected
+        self.hint = hint
+        self.kind = kind
+
+
+Check = Callable[[Any], None]
+
+
+def _one_of(*options: str, also: Callable[[Any], bool] | None = None, or_: str = ""):
+    def check(value: Any) -> None:
+        if isinstance(value, str) and value in options:
+            return
+        if also is not None and not isinstance(value, str) and also(value):
+            return
+        listed = ", ".join(map(repr, options))
+        hint = ""
+        if isinstance(value, str):
+            near = difflib.get_close_matches(value, options, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise _Invalid(f"one of {listed}{or_}", hint)
+
+    return check
+
+
+def _number(
+    low: float, high: float = math.inf, *, open_low: bool = False, none: bool = False
+) -> Check:
+    def check(value: Any) -> None:
+        if none and value is None:
+            return
+        real = isinstance(value, Real) and not isinstance(value, bool)
+        above = real and (value > low if open_low else value >= low)
+        if not (real and above and value <= high and math.isfinite(value)):
+            bracket = "(" if open_low else "["
+            end = ")" if high == math.inf else "]"
+            wanted = f"a number in the range {bracket}{low:g}, {high:g}{end}"
+            raise _Invalid(wanted + (" or None" if none else ""))
+
+    return check
+
+
+def _integer(low: int, *, none: bool = False) -> Check:
+    def check(value: Any) -> None:
+        if none and value is None:
+            return
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not (whole and value >= low):
+            wanted = f"an integer of at least {low}"
+            raise _Invalid(wanted + (" or None" if none else ""))
+
+    return check
+
+
+def _boolean(value: Any) -> None:
+    if not isinstance(value, bool) and type(value).__name__ != "bool_":
+        raise _Invalid("True or False")
+
+
+def _freeze_depth(value: Any) -> None:
+    wanted = "'all', an integer, or a float in [0, 1]"
+    if isinstance(value, bool) or not isinstance(value, str | Real):
+        raise _Invalid(wanted)
+    if isinstance(value, str) and value != "all":
+        raise _Invalid(wanted)
+    fraction = isinstance(value, Real) and not isinstance(value, Integral)
+    if fraction and not 0 <= value <= 1:
+        raise _Invalid(wanted)
+
+
+def _class_weight(value: Any) -> None:
+    if value is not None and value != "balanced" and not isinstance(value, dict):
+        raise _Invalid("None, 'balanced' or a dict of class label to weight")
+
+
+def _callbacks(value: Any) -> None:
+    if value is not None and (
+        isinstance(value, str) or not isinstance(value, Iterable)
+    ):
+        raise _Invalid("None or a list of skorch callbacks")
+
+
+def _device(value: Any) -> None:
+    if value == "auto":
+        return
+    try:
+        torch.device(value)
+    except (RuntimeError, TypeError):
+        raise _Invalid(
+            "'auto' or a device of torch, such as 'cpu' or 'cuda:0'"
+        ) from None
+
+
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+
+
+def _image_shape(value: Any) -> None:
+    if value is None:
+        return
+    sized = isinstance(value, tuple | list) and len(value) in (2, 3)
+    if not sized or not all(isinstance(n, Integral) and n > 0 for n in value):
+        raise _Invalid(
+            "None or a tuple of positive integers: (height, width) or (height, width, "
+            "channels)"
+        )
+
+
+_CHECKS: dict[str, Check] = {
+    "freeze_depth": _freeze_depth,
+    "head": _one_of(
+        "linear",
+        "mlp",
+        also=callable,
+        or_=", or a callable (n_features, n_outputs) -> torch.nn.Module",
+    ),
+    "dropout": _number(0.0, 1.0),
+    "lr": _number(0.0, open_low=True),
+    "layer_decay": _number(0.0, 1.0, open_low=True),
+    "weight_decay": _number(0.0),
+    "optimizer": _one_of(
+        *OPTIMIZERS, also=_is_optimizer, or_=", or a torch.optim.Optimizer class"
+    ),
+    "lr_schedule": _one_of("cosine", "linear", "constant"),
+    "warmup_fraction": _number(0.0, 1.0),
+    "max_epochs": _integer(0),
+    "probe": _boolean,
+    "batch_size": _integer(1),
+    "class_weight": _class_weight,
+    "max_length": _integer(3, none=True),
+    "pooling": _one_of("auto", "mean", "cls"),
+    "image_shape": _image_shape,
+    "image_size": _integer(8, none=True),
+    "augment": _one_of(
+        "light",
+        "standard",
+        also=lambda value: value is None or callable(value),
+        or_=", None, or a callable on images such as a torchvision v2 transform",
+    ),
+    "device": _device,
+    "precision": _one_of("auto", "float32", "bfloat16"),
+    "num_workers": _integer(0),
+    "verbose": _number(0),
+    "callbacks": _callbacks,
+}

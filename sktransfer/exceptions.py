@@ -1,0 +1,31 @@
+"""The errors that a user can catch."""
+
+from __future__ import annotations
+
+__all__ = ["BackboneNotFoundError", "WeightsMismatchError", "WeightsUnavailableError"]
+
+
+class BackboneNotFoundError(ValueError):
+    """The name given as ``backbone`` is none that any supported library knows.
+
+    The message names the nearest known names. It is a `ValueError`, as any other
+    parameter with a value that is not valid.
+    """
+
+
+class WeightsUnavailableError(OSError):
+    """The backbone is known, but its weights can't be had now.
+
+    Raised when no local folder, no installed package and no cache holds the weights
+    and the hub can't be reached. The message says what to install or what to pass
+    instead.
+    """
+
+
+class WeightsMismatchError(ValueError):
+    """A weight file is not the one it should be.
+
+    Raised when the SHA-256 of an installed weight file differs from the pinned one,
+    or when its tensors don't fit the network that they are meant for. Nothing of the
+    file is used then.
+    """

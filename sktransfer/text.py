@@ -1,0 +1,166 @@
+"""The text estimators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sktransfer._estimator import PretrainedClassifier
+from sktransfer.backbones import Backbone, load_backbone
+from sktransfer.inputs import TextSamples, as_texts
+
+__all__ = ["PretrainedTextClassifier"]
+
+
+class PretrainedTextClassifier(PretrainedClassifier):
+    """Classify texts with a pretrained encoder, fine-tuned as deeply as asked for.
+
+    The head is fitted to the frozen encoder's embeddings first (Kumar et al. 2022,
+    section 3.4); then it and the released stages are fine-tuned. What is frozen is
+    computed once a fit.
+
+    Parameters
+    ----------
+    backbone : str, Path, Module, Backbone or fitted estimator, \
+            default="sentence-transformers/all-MiniLM-L6-v2"
+        The encoder: a hub id or local folder that transformers loads, one of its
+        models, or a fitted `PretrainedTextClassifier`, whose trained backbone is the
+        start then.
+    freeze_depth : "all", int or float, default=-2
+        How many stages, from the input, stay frozen: "all"; a number of stages, counted
+        from the end when negative (-1 trains the last stage, 0 all of them); or a
+        fraction of them. `stage_names_` lists the stages.
+    head : {"linear", "mlp"} or callable, default="linear"
+        What turns embeddings into one output a class. A callable gets
+        `(n_features, n_outputs)` and returns a `torch.nn.Module`.
+    dropout : float, default=0.1
+        Share of the embedding that is zeroed at random in each training step.
+    lr : float, default=1e-4
+        Peak learning rate of the head and the last stage.
+    layer_decay : float, default=0.8
+        A stage one further down learns at this multiple of the rate of the one above.
+    weight_decay : float, default=0.01
+        Decay of the weights; biases and normalisation weights are spared.
+    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, default="adamw"
+        "sgd" has a momentum of 0.9.
+    lr_schedule : {"cosine", "linear", "constant"}, default="cosine"
+        How the learning rate falls to 0 after the warm-up, or that it does not.
+    warmup_fraction : float, default=0.1
+        Share of the training steps over which the learning rate rises to `lr`.
+    max_epochs : int, default=5
+        Passes over the training samples; 0 leaves the probe as the result.
+    probe : bool, default=True
+        Fit the head to the frozen embeddings first: a linear one by logistic
+        regression, to convergence; another one alone, by gradient steps. With all
+        stages frozen that is the result, and `lr`, `max_epochs` and the parameters of
+        the optimizer have nothing left to do. False starts from a random head.
+    batch_size : int, default=16
+        Samples in a training step, and in a forward pass.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes by label; "balanced" makes them count alike.
+    max_length : int, default=None
+        Longest text in tokens; what is beyond is cut off. None is what the encoder was
+        made for.
+    pooling : {"auto", "mean", "cls"}, default="auto"
+        One embedding of a text from its tokens' states: their mean, or the state of the
+        first token. "auto" is what the model's own folder says, else the mean.
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA, then MPS, then the processor.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of forward passes; "auto" is bfloat16 on a GPU that computes in it natively.
+    random_state : int, RandomState instance or None, default=None
+        Fixes the order of samples, dropout and the start of a random head. Pass an int
+        for the same result in every fit.
+    verbose : int, default=0
+        1 shows progress: a bar for the frozen part and a line an epoch.
+    callbacks : list of skorch callbacks, default=None
+        Told of every batch and epoch. A fit uses copies; see `net_.callbacks_`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    backbone_ : Backbone
+        The pretrained network, read-only and shared by all fits of the process.
+    n_stages_ : int
+        Number of stages of the backbone.
+    stage_names_ : tuple of str
+        Their names, from the input.
+    freeze_depth_ : int
+        How many of them stayed frozen.
+    module_ : torch.nn.Module
+        What was trained: copies of the released stages, and the head.
+    net_ : skorch.NeuralNet
+        The net that trained it.
+    history_ : list of dict
+        One row an epoch: `epoch`, `train_loss` and `dur` (seconds).
+    n_iter_ : int
+        Number of epochs.
+
+    Examples
+    --------
+    >>> from sktransfer import PretrainedTextClassifier
+    >>> texts = ["the match ended in a draw", "shares fell sharply", "a late goal"]
+    >>> clf = PretrainedTextClassifier(freeze_depth="all")
+    >>> clf.fit(texts, ["sport", "business", "sport"]).predict(["profits are up"])
+    array(['business'], dtype='<U8')
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        freeze_depth: Any = -2,
+        head: Any = "linear",
+        dropout: float = 0.1,
+        lr: float = 1e-4,
+        layer_decay: float = 0.8,
+        weight_decay: float = 0.01,
+        optimizer: Any = "adamw",
+        lr_schedule: str = "cosine",
+        warmup_fraction: float = 0.1,
+        max_epochs: int = 5,
+        probe: bool = True,
+        batch_size: int = 16,
+        class_weight: Any = None,
+        max_length: int | None = None,
+        pooling: str = "auto",
+        device: Any = "auto",
+        precision: str = "auto",
+        random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+    ) -> None:
+        self.backbone = backbone
+        self.freeze_depth = freeze_depth
+        self.head = head
+        self.dropout = dropout
+        self.lr = lr
+        self.layer_decay = layer_decay
+        self.weight_decay = weight_decay
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.warmup_fraction = warmup_fraction
+        self.max_epochs = max_epochs
+        self.probe = probe
+        self.batch_size = batch_size
+        self.class_weight = class_weight
+        self.max_length = max_length
+        self.pooling = pooling
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+
+    def _samples(self, X: Any) -> TextSamples:
+        return as_texts(X)
+
+    def _load_backbone(self) -> Backbone:
+        return load_backbone(
+            self.backbone, "text", pooling=self.pooling, max_length=self.max_length
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags

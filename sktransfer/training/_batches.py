@@ -1,0 +1,144 @@
+"""Training batches: shuffled, grouped by length, collated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from sktransfer.features import PreparedImages, Record
+
+Sample = tuple[Record, int, float]
+Batch = tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+class TrainingSet(Dataset[Sample]):
+    """Records with their targets and weights.
+
+    Parameters
+    ----------
+    records : sequence of Record or PreparedImages
+        What the network takes of each sample.
+    codes : ndarray of shape (n_samples,)
+        Class indices.
+    weights : ndarray of shape (n_samples,)
+        Weights of the samples.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record] | PreparedImages,
+        codes: np.ndarray,
+        weights: np.ndarray,
+    ) -> None:
+        self.records = records
+        self.codes = codes
+        self.weights = weights
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Sample:
+        code, weight = int(self.codes[index]), float(self.weights[index])
+        return self.records[index], code, weight
+
+
+@dataclass(frozen=True)
+class BatchLoader:
+    """Makes the loader that skorch asks for.
+
+    Parameters
+    ----------
+    collate : callable
+        Makes the network's input of a list of records.
+    seed : int
+        Fixes the order of the samples, and what worker processes draw.
+    lengths : sequence of int or None, default=None
+        Length of each record; None when all are the same.
+    num_workers : int, default=0
+        Processes that prepare samples.
+    """
+
+    collate: Callable[[Sequence[Record]], dict[str, torch.Tensor]]
+    seed: int
+    lengths: Sequence[int] | None = None
+    num_workers: int = 0
+
+    def __call__(self, dataset: Dataset[Any], batch_size: int) -> DataLoader[Any]:
+        generator = torch.Generator().manual_seed(self.seed)
+        n_samples = len(dataset)  # type: ignore[arg-type]
+        return DataLoader(
+            dataset,
+            batch_sampler=GroupedBatches(
+                self.lengths, n_samples, batch_size, generator
+            ),
+            collate_fn=self.collate_samples,
+            num_workers=self.num_workers,
+            generator=generator,
+        )
+
+    def collate_samples(self, samples: Sequence[Sample]) -> Batch:
+        """Return `(inputs, (codes, weights))`."""
+        records, codes, weights = zip(*samples, strict=True)
+        targets = (torch.tensor(codes), torch.tensor(weights, dtype=torch.float32))
+        return self.collate(records), targets
+
+
+class GroupedBatches(Sampler[list[int]]):
+    """Shuffled batches of samples of about the same length.
+
+    A batch is drawn from a window of shuffled samples that is sorted by length, so
+    that little is padded and batches still differ from epoch to epoch.
+
+    Parameters
+    ----------
+    lengths : sequence of int or None
+        Length of each sample; None for a plain shuffle.
+    n_samples : int
+        How many samples there are.
+    batch_size : int
+        Samples in a batch.
+    generator : torch.Generator
+        Where randomness comes from.
+    """
+
+    #: Batches in a window.
+    WINDOW = 16
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | None,
+        n_samples: int,
+        batch_size: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.lengths = lengths
+        self.n_samples = n_samples
+        self.batch_size = batch_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return math.ceil(self.n_samples / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = torch.randperm(self.n_samples, generator=self.generator).tolist()
+        if self.lengths is not None:
+            lengths, window = self.lengths, self.WINDOW * self.batch_size
+            order = [
+                index
+                for start in range(0, self.n_samples, window)
+                for index in sorted(
+                    order[start : start + window], key=lengths.__getitem__
+                )
+            ]
+        batches = [
+            order[start : start + self.batch_size]
+            for start in range(0, self.n_samples, self.batch_size)
+        ]
+        for index in torch.randperm(len(batches), generator=self.generator).tolist():
+            yield batches[index]

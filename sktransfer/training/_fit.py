@@ -1,0 +1,261 @@
+"""Training what is released, from what was stored of the frozen part."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sktransfer.backbones import Backbone, Cut, StoredState
+from sktransfer.features import (
+    PreparedImages,
+    Record,
+    make_batch,
+    record_lengths,
+)
+from sktransfer.training._batches import BatchLoader, TrainingSet
+from sktransfer.training._device import autocast, own_randomness
+from sktransfer.training._heads import Head, build_head, solve_linear
+from sktransfer.training._module import FineTunedNetwork, new_network
+from sktransfer.training._net import (
+    OPTIMIZERS,
+    FineTuningNet,
+    RateFactor,
+    schedule_callback,
+)
+
+#: How a head that has no closed problem to solve is trained alone, before the rest.
+_HEAD_GROUPS = {"lr": 1e-3, "layer_decay": 1.0, "weight_decay": 1e-2}
+_HEAD_EPOCHS = 50
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the estimators' parameters of the same names."""
+
+    head: Head
+    dropout: float
+    lr: float
+    layer_decay: float
+    weight_decay: float
+    optimizer: str | type[torch.optim.Optimizer]
+    lr_schedule: str
+    warmup_fraction: float
+    max_epochs: int
+    probe: bool
+    batch_size: int
+    num_workers: int
+    verbose: int
+    callbacks: Any
+    precision: str
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What there is to learn from.
+
+    Parameters
+    ----------
+    records : sequence of Record or PreparedImages
+        What the tail takes of each sample.
+    augmented : PreparedImages or None
+        The same samples before the front, changed at random each time they are asked
+        for; trained on in place of `records`.
+    codes : ndarray of shape (n_samples,)
+        Class indices.
+    weights : ndarray of shape (n_samples,)
+        Weights of the samples, with a mean of 1.
+    n_classes : int
+        Number of classes.
+    """
+
+    records: Sequence[Record] | PreparedImages
+    augmented: PreparedImages | None
+    codes: np.ndarray
+    weights: np.ndarray
+    n_classes: int
+
+
+def fine_tune(
+    backbone: Backbone,
+    cut: Cut,
+    freeze_depth: int,
+    data: TrainingData,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+) -> tuple[FineTunedNetwork, FineTuningNet]:
+    """Probe first, then fine-tune (Kumar et al. 2022, section 3.4).
+
+    Returns
+    -------
+    network : FineTunedNetwork
+        The trained tail and head, on the processor, in evaluation mode.
+    net : FineTuningNet
+        The skorch net that trained it, with its history.
+    """
+    with own_randomness(seed, device):
+        head = build_head(recipe.head, backbone.n_features, data.n_classes)
+        network = new_network(backbone, cut, freeze_depth, head, recipe.dropout)
+        network.to(device)
+        if recipe.probe:
+            _probe(backbone, cut, network, data, recipe, device)
+        # After a probe there is nothing left to learn while the backbone is frozen.
+        learns = network.released or not recipe.probe
+        net = _new_net(backbone, cut, network, data, recipe, device)
+        records = data.records if data.augmented is None else data.augmented
+        training_set = TrainingSet(records, data.codes, data.weights)
+        net.run(training_set, recipe.max_epochs if learns else 0)
+    return network.cpu().eval(), net
+
+
+def _probe(
+    backbone: Backbone,
+    cut: Cut,
+    network: FineTunedNetwork,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> None:
+    """Fit the head to the embeddings of the backbone as it was pretrained."""
+    embed = functools.partial(
+        _embed, backbone, cut, network, batch_size=recipe.batch_size, device=device
+    )
+    context = autocast(recipe.precision, device)
+    with torch.inference_mode(), context():
+        draws = [embed(data.records)]
+        if data.augmented is not None and not network.released:
+            # No gradient step will see changed images, so the head is shown some.
+            draws += [
+                embed(data.augmented, front=cut.front) for _ in range(recipe.max_epochs)
+            ]
+    features = np.concatenate(draws)
+    codes = np.tile(data.codes, len(draws))
+    weights = np.tile(data.weights, len(draws)) / len(draws)
+    if isinstance(network.head, nn.Linear):
+        solve_linear(network.head, features, codes, weights)
+    else:
+        _train_head(network.head, features, codes, weights, recipe, device)
+
+
+def _embed(
+    backbone: Backbone,
+    cut: Cut,
+    network: FineTunedNetwork,
+    records: Sequence[Record] | PreparedImages,
+    *,
+    front: nn.Module | None = None,
+    batch_size: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Return the embeddings of records, (n_samples, n_features) float32."""
+    network.eval()
+    lengths = record_lengths(backbone, cut, records)
+    order = np.arange(len(records)) if lengths is None else np.argsort(lengths)
+    embeddings = np.empty((len(records), backbone.n_features), dtype=np.float32)
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        chosen = [records[i] for i in indices]
+        batch = (
+            stack(chosen) if front is not None else make_batch(backbone, cut, chosen)
+        )
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        if front is not None:
+            batch = {"state": front(**batch)}
+        embeddings[indices] = network.tail(**batch).float().cpu().numpy()
+    return embeddings
+
+
+def _train_head(
+    head: nn.Module,
+    features: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    recipe: Recipe,
+    device: torch.device,
+) -> None:
+    """Train a head that isn't linear alone, at a rate that suits a new head."""
+    alone = FineTunedNetwork(
+        StoredState(),
+        head,
+        dropout=recipe.dropout,
+        depth=0,
+        stage_of={},
+        freeze_depth=0,
+    )
+    net = FineTuningNet(
+        alone,
+        groups=_HEAD_GROUPS,
+        front=None,
+        autocast=autocast("float32", device),
+        optimizer=OPTIMIZERS["adamw"],
+        iterator_train=BatchLoader(stack, seed=_draw_seed()),
+        batch_size=recipe.batch_size,
+        train_split=None,
+        verbose=0,
+        device=str(device),
+    )
+    records = [{"state": row} for row in torch.from_numpy(features)]
+    net.run(TrainingSet(records, codes, weights), _HEAD_EPOCHS)
+
+
+def _new_net(
+    backbone: Backbone,
+    cut: Cut,
+    network: FineTunedNetwork,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> FineTuningNet:
+    n_steps = recipe.max_epochs * -(-len(data.codes) // recipe.batch_size)
+    factor = RateFactor(recipe.lr_schedule, n_steps, recipe.warmup_fraction)
+    augmented = data.augmented is not None
+    decoded_each_time = augmented or isinstance(data.records, PreparedImages)
+    loader = BatchLoader(
+        stack if augmented else functools.partial(make_batch, backbone, cut),
+        seed=_draw_seed(),
+        lengths=record_lengths(backbone, cut, data.records),
+        num_workers=recipe.num_workers if decoded_each_time else 0,
+    )
+    return FineTuningNet(
+        network,
+        groups={
+            "lr": recipe.lr,
+            "layer_decay": recipe.layer_decay,
+            "weight_decay": recipe.weight_decay,
+        },
+        front=cut.front if augmented else None,
+        autocast=autocast(recipe.precision, device),
+        optimizer=_optimizer(recipe.optimizer),
+        lr=recipe.lr,
+        max_epochs=recipe.max_epochs,
+        batch_size=recipe.batch_size,
+        iterator_train=loader,
+        train_split=None,
+        verbose=recipe.verbose,
+        # Callbacks have a state, and a fit leaves the estimator's parameters alone.
+        callbacks=[schedule_callback(factor), *copy.deepcopy(recipe.callbacks or [])],
+        device=str(device),
+    )
+
+
+def _optimizer(optimizer: str | type[torch.optim.Optimizer]) -> Any:
+    if optimizer == "sgd":
+        return functools.partial(OPTIMIZERS["sgd"], momentum=0.9)
+    return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+
+
+def stack(records: Sequence[Record]) -> dict[str, torch.Tensor]:
+    """Return records of one shape as a batch."""
+    return {name: torch.stack([r[name] for r in records]) for name in records[0]}
+
+
+def _draw_seed() -> int:
+    """Draw a seed from torch's random state, which is the fit's own by now."""
+    return int(torch.randint(2**31, ()))

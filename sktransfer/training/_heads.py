@@ -1,0 +1,93 @@
+"""Heads, and solving a linear one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+Head = str | Callable[[int, int], nn.Module]
+
+#: Inverse strength of the probe's L2 penalty, on standardised features.
+PROBE_C = 0.1
+
+#: Least deviation a feature is standardised by, relative to the typical one.
+SCALE_FLOOR = 0.01
+
+
+def build_head(head: Head, n_features: int, n_outputs: int) -> nn.Module:
+    """Return a new head, (n_samples, n_features) -> (n_samples, n_outputs)."""
+    if head == "linear":
+        return nn.Linear(n_features, n_outputs)
+    if head == "mlp":
+        return nn.Sequential(
+            nn.LayerNorm(n_features),
+            nn.Linear(n_features, n_features),
+            nn.GELU(),
+            nn.Linear(n_features, n_outputs),
+        )
+    assert callable(head)
+    module = head(n_features, n_outputs)
+    if not isinstance(module, nn.Module):
+        raise TypeError(
+            "The 'head' parameter must give a torch.nn.Module when it is called with "
+            f"({n_features}, {n_outputs}). Got {type(module).__name__} instead."
+        )
+    outputs = module.eval()(torch.zeros(1, n_features))
+    if outputs.shape != (1, n_outputs):
+        raise ValueError(
+            f"The 'head' parameter must give a module that turns (1, {n_features}) "
+            f"into (1, {n_outputs}), one output a class. Got {tuple(outputs.shape)} "
+            "instead."
+        )
+    return module
+
+
+def solve_linear(
+    head: nn.Linear, features: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> None:
+    """Set a linear head to the logistic regression on frozen features.
+
+    The features are standardised for the fit, which is then folded back into the
+    head's weights. With two classes the two rows are opposite.
+
+    Parameters
+    ----------
+    head : Linear
+        One output a class. Overwritten.
+    features : ndarray of shape (n_samples, n_features)
+        Embeddings.
+    codes : ndarray of shape (n_samples,)
+        Class indices; each of `range(head.out_features)` occurs.
+    weights : ndarray of shape (n_samples,)
+        Weights of the samples, not all zero.
+    """
+    features = features.astype(np.float64)
+    scaler = StandardScaler().fit(features, sample_weight=weights)
+    # Some encoders have dimensions that are all but constant. Divided by their own
+    # deviation they would get weights so large that fine-tuning explodes.
+    typical = np.sqrt(np.mean(scaler.var_))
+    scaler.scale_ = np.maximum(np.sqrt(scaler.var_), SCALE_FLOOR * typical + 1e-12)
+    solver = LogisticRegression(C=PROBE_C, tol=1e-6, max_iter=1000)
+    with warnings.catch_warnings():
+        # A thousand iterations leave a head that fine-tuning can start from.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solver.fit(scaler.transform(features), codes, sample_weight=weights)
+    slope = solver.coef_ / scaler.scale_
+    offset = solver.intercept_ - slope @ scaler.mean_
+    present = solver.classes_
+    if len(slope) == 1:
+        slope = np.concatenate([-slope, slope]) / 2
+        offset = np.concatenate([-offset, offset]) / 2
+    with torch.no_grad():
+        head.weight.zero_()
+        # A class whose samples all weigh nothing is as good as never.
+        head.bias.fill_(-1e4)
+        head.weight[present] = torch.as_tensor(slope, dtype=head.weight.dtype)
+        head.bias[present] = torch.as_tensor(offset, dtype=head.bias.dtype)

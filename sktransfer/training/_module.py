@@ -1,0 +1,133 @@
+"""The trainable part of a network: the tail of a backbone and a new head."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from sktransfer.backbones import Backbone, Cut
+
+
+class FineTunedNetwork(nn.Module):
+    """The released stages of a backbone, and a head.
+
+    Parameters
+    ----------
+    tail : Module
+        Private copy of the pristine tail: `tail(**batch)` gives embeddings.
+    head : Module
+        Embeddings to logits, (n_samples, n_outputs).
+    dropout : float
+        Share of the embedding that is zeroed at random during training.
+    depth : int
+        Where `tail` was cut off its backbone.
+    stage_of : dict
+        Stage of each parameter of `tail`, by name.
+    freeze_depth : int
+        How many stages, from the input, stay frozen.
+    """
+
+    def __init__(
+        self,
+        tail: nn.Module,
+        head: nn.Module,
+        *,
+        dropout: float,
+        depth: int,
+        stage_of: dict[str, int],
+        freeze_depth: int,
+    ) -> None:
+        super().__init__()
+        self.tail = tail
+        self.dropout = nn.Dropout(dropout)
+        self.head = head
+        self.depth = depth
+        self.stage_of = stage_of
+        self.release(freeze_depth)
+
+    def release(self, freeze_depth: int) -> None:
+        """Let the stages from `freeze_depth` on train, and no others."""
+        for name, parameter in self.tail.named_parameters():
+            parameter.requires_grad_(self.stage_of.get(name, 0) >= freeze_depth)
+
+    @property
+    def released(self) -> bool:
+        """Whether any stage of the backbone trains."""
+        return any(p.requires_grad for p in self.tail.parameters())
+
+    def forward(
+        self, front: nn.Module | None = None, **batch: torch.Tensor
+    ) -> torch.Tensor:
+        """Return logits; a `front` turns inputs into the state at the cut first."""
+        if front is not None:
+            with torch.no_grad():
+                batch = {"state": front(**batch)}
+        return self.head(self.dropout(self.tail(**batch)))
+
+    def train(self, mode: bool = True) -> FineTunedNetwork:
+        """Set training mode where something trains; frozen parts stay as they are.
+
+        Batch normalisation keeps its statistics in trained stages too: the batches
+        of a small data set are too few to estimate them anew.
+        """
+        super().train(mode)
+        if mode:
+            if not self.released:
+                self.tail.eval()
+            _keep_frozen_parts_still(self.tail)
+        return self
+
+
+def _keep_frozen_parts_still(module: nn.Module) -> None:
+    parameters = list(module.parameters())
+    frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
+    if frozen or isinstance(module, _BatchNorm):
+        module.eval()
+        return
+    for child in module.children():
+        _keep_frozen_parts_still(child)
+
+
+def new_network(
+    backbone: Backbone, cut: Cut, freeze_depth: int, head: nn.Module, dropout: float
+) -> FineTunedNetwork:
+    """Return a network to train: only the tail's weights are copied."""
+    return FineTunedNetwork(
+        copy.deepcopy(cut.tail),
+        head,
+        dropout=dropout,
+        depth=cut.depth,
+        stage_of=backbone.tail_stages(cut.depth),
+        freeze_depth=freeze_depth,
+    )
+
+
+def parameter_groups(
+    network: FineTunedNetwork, lr: float, layer_decay: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: a learning rate for each stage.
+
+    The head and the last stage learn at `lr`, each stage below at `layer_decay` times
+    the rate of the one above (Howard and Ruder 2018, section 3.2). Biases and
+    normalisation weights are not decayed.
+    """
+    top = max(network.stage_of.values(), default=0)
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        inner = name.removeprefix("tail.")
+        below = top - network.stage_of[inner] if name.startswith("tail.") else 0
+        groups.setdefault((below, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": lr * layer_decay**below,
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (below, decays), parameters in sorted(groups.items(), key=lambda g: g[0])
+    ]
