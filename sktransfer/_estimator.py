@@ -178,13 +178,8 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
                 num_workers=self.num_workers,
             ):
                 batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-                if cut.front is not None:
-                    side = ("attention_mask",) if cut.depth < self.n_stages_ else ()
-                    batch = {
-                        "state": cut.front(**batch),
-                        **{name: batch[name] for name in side if name in batch},
-                    }
-                logits[list(indices)] = network(**batch).float().cpu().numpy()
+                outputs = network(**cut.tail_batch(**batch))
+                logits[list(indices)] = outputs.float().cpu().numpy()
         return logits
 
     def decision_function(self, X: Any) -> np.ndarray:

@@ -66,11 +66,23 @@ class Cut:
         `tail(**batch)` gives the embedding, (n_samples, n_features). The batch is
         `{"state": ...}` (and the attention mask for text), or the inputs when there
         is no front.
+    side : tuple of str
+        Inputs that the tail takes beside the state.
     """
 
     depth: int
     front: nn.Module | None
     tail: nn.Module
+    side: tuple[str, ...] = ()
+
+    def tail_batch(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Run the front, if there is one: return what the tail takes of the inputs."""
+        if self.front is None:
+            return inputs
+        return {
+            "state": self.front(**inputs),
+            **{name: inputs[name] for name in self.side},
+        }
 
 
 Splitter = Callable[[nn.Module, Sequence[Stage], int], tuple[nn.Module, nn.Module]]
@@ -159,7 +171,9 @@ class Backbone:
             return Cut(depth, self.network, StoredState())
         try:
             front, tail = self.split(self.network, self.stages, depth)
-            difference = self.difference(front, tail)
+            side = ("attention_mask",) if self.kind == "text" else ()
+            cut = Cut(depth, front, tail, side)
+            difference = self.difference(cut)
             if not difference <= CUT_TOLERANCE:
                 raise Uncuttable(
                     f"the two halves differ from the whole by {difference:.1e}"
@@ -174,10 +188,10 @@ class Backbone:
                 depth,
             )
             return Cut(0, None, self.network)
-        return Cut(depth, front, tail)
+        return cut
 
     @torch.no_grad()
-    def difference(self, front: nn.Module, tail: nn.Module) -> float:
+    def difference(self, cut: Cut) -> float:
         """Return the largest difference of two halves from the whole, relative.
 
         Both ways are run on a probe batch; the difference is relative to the largest
@@ -186,9 +200,8 @@ class Backbone:
         device = next(self.network.parameters()).device
         probe = self.preprocessing.probe_batch()
         inputs = {name: tensor.to(device) for name, tensor in probe.items()}
-        side = {k: v for k, v in inputs.items() if k == "attention_mask"}
         whole = self.network(**inputs)
-        halves = tail(state=front(**inputs), **side)
+        halves = cut.tail(**cut.tail_batch(**inputs))
         return float((whole - halves).abs().max() / whole.abs().max().clamp_min(1e-12))
 
     def on(self, device: torch.device) -> Backbone:

@@ -66,7 +66,7 @@ def load_backbone(
         if isinstance(backbone, str | Path):
             key = (str(backbone), kind, *options.values())
             if key not in _loaded:
-                _loaded[key] = _by_name(str(backbone), kind, **options)
+                _loaded[key] = intern_backbone(_by_name(str(backbone), kind, **options))
             found = _loaded[key]
         elif isinstance(backbone, Backbone):
             found = backbone

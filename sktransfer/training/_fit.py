@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,7 +133,8 @@ def _probe(
         if data.augmented is not None and not network.released:
             # No gradient step will see changed images, so the head is shown some.
             draws += [
-                embed(data.augmented, front=cut.front) for _ in range(recipe.max_epochs)
+                embed(data.augmented, front=cut.tail_batch)
+                for _ in range(recipe.max_epochs)
             ]
     features = np.concatenate(draws)
     codes = np.tile(data.codes, len(draws))
@@ -150,7 +151,7 @@ def _embed(
     network: FineTunedNetwork,
     records: Sequence[Record] | PreparedImages,
     *,
-    front: nn.Module | None = None,
+    front: Callable[..., dict[str, torch.Tensor]] | None = None,
     batch_size: int,
     device: torch.device,
 ) -> np.ndarray:
@@ -167,7 +168,7 @@ def _embed(
         )
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         if front is not None:
-            batch = {"state": front(**batch)}
+            batch = front(**batch)
         embeddings[indices] = network.tail(**batch).float().cpu().numpy()
     return embeddings
 
@@ -230,7 +231,7 @@ def _new_net(
             "layer_decay": recipe.layer_decay,
             "weight_decay": recipe.weight_decay,
         },
-        front=cut.front if augmented else None,
+        front=cut.tail_batch if augmented else None,
         autocast=autocast(recipe.precision, device),
         optimizer=_optimizer(recipe.optimizer),
         lr=recipe.lr,

@@ -59,13 +59,8 @@ class FineTunedNetwork(nn.Module):
         """Whether any stage of the backbone trains."""
         return any(p.requires_grad for p in self.tail.parameters())
 
-    def forward(
-        self, front: nn.Module | None = None, **batch: torch.Tensor
-    ) -> torch.Tensor:
-        """Return logits; a `front` turns inputs into the state at the cut first."""
-        if front is not None:
-            with torch.no_grad():
-                batch = {"state": front(**batch)}
+    def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+        """Return logits, (n_samples, n_outputs)."""
         return self.head(self.dropout(self.tail(**batch)))
 
     def train(self, mode: bool = True) -> FineTunedNetwork:

@@ -32,8 +32,8 @@ class FineTuningNet(NeuralNet):
         What to train, in place.
     groups : dict
         `lr`, `layer_decay` and `weight_decay` of `parameter_groups`.
-    front : Module or None
-        Frozen part to run on each batch, for inputs that change from epoch to epoch.
+    front : callable or None
+        The frozen part, run on each batch of inputs that change from epoch to epoch.
     autocast : callable
         Gives the context that forward passes run in.
     **kwargs
@@ -45,7 +45,7 @@ class FineTuningNet(NeuralNet):
         module: FineTunedNetwork,
         *,
         groups: dict[str, float],
-        front: nn.Module | None,
+        front: Callable[..., dict[str, torch.Tensor]] | None,
         autocast: Callable[[], contextlib.AbstractContextManager[Any]],
         **kwargs: Any,
     ) -> None:
@@ -64,7 +64,10 @@ class FineTuningNet(NeuralNet):
         """Return the logits of a batch."""
         inputs = {name: tensor.to(self.device) for name, tensor in x.items()}
         with self.autocast():
-            return self.module_(front=self.front, **inputs).float()
+            if self.front is not None:
+                with torch.no_grad():
+                    inputs = self.front(**inputs)
+            return self.module_(**inputs).float()
 
     def get_loss(
         self,
