@@ -95,6 +95,7 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
                 f"data, but the data contains only one class: "
                 f"{classes[codes[0]]!r}."
             )
+        samples, codes, weights = _merged(samples, codes, weights)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = resolve_device(self.device)
         backbone = self._load_backbone()
@@ -131,12 +132,21 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
             return weights
         used = weights > 0
         present = np.unique(codes[used])
-        # "balanced" counts the samples, as scikit-learn's classifiers do.
         factors = np.ones(len(classes))
+        # "balanced" adds up the weights, as scikit-learn's LogisticRegression does.
         factors[present] = compute_class_weight(
-            self.class_weight, classes=classes[present], y=classes[codes[used]]
+            self.class_weight,
+            classes=classes[present],
+            y=classes[codes[used]],
+            sample_weight=weights[used],
         )
-        return weights * factors[codes]
+        weights = weights * factors[codes]
+        if not weights.any():
+            raise ValueError(
+                "The 'class_weight' parameter leaves no sample a weight above 0. Got "
+                f"{self.class_weight!r}."
+            )
+        return weights
 
     def _extract(
         self,
@@ -164,6 +174,8 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         """Return the network's outputs, (n_samples, n_classes) float32."""
         check_is_fitted(self)
         samples = self._samples(X)
+        chosen, places = _distinct(samples)
+        samples = samples.take(chosen)
         device = resolve_device(self.device)
         cut = self.backbone_.on(device).cut(self.module_.depth)
         network = self.module_.eval()
@@ -180,7 +192,7 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
                 batch = {name: tensor.to(device) for name, tensor in inputs.items()}
                 outputs = network(**cut.tail_batch(**batch))
                 logits[list(indices)] = outputs.float().cpu().numpy()
-        return logits
+        return logits[places]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return the network's outputs before the softmax.
@@ -247,6 +259,29 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.non_deterministic = False
         return tags
+
+
+def _distinct(samples: ImageSamples | TextSamples) -> tuple[np.ndarray, np.ndarray]:
+    """Return where one of each sample is, and the place of every sample among these.
+
+    They come in an order of their own. Sums of floats depend on the batch that a sample
+    is in; in this order they depend neither on the order of `X` nor on repetitions.
+    """
+    digests = [samples.digest(index).hex() for index in range(len(samples))]
+    _, chosen, places = np.unique(digests, return_index=True, return_inverse=True)
+    return chosen, places
+
+
+def _merged(
+    samples: ImageSamples | TextSamples, codes: np.ndarray, weights: np.ndarray
+) -> tuple[ImageSamples | TextSamples, np.ndarray, np.ndarray]:
+    """Return each sample once a class, with the sum of the weights it came with.
+
+    To repeat a sample is thus to raise its weight, to the last bit of the result.
+    """
+    places = _distinct(samples)[1] * (codes.max() + 1) + codes
+    _, chosen, groups = np.unique(places, return_index=True, return_inverse=True)
+    return samples.take(chosen), codes[chosen], np.bincount(groups, weights)
 
 
 def _public_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
@@ -70,7 +70,9 @@ class _Invalid(Exception):
 Check = Callable[[Any], None]
 
 
-def _one_of(*options: str, also: Callable[[Any], bool] | None = None, or_: str = ""):
+def _one_of(
+    *options: str, also: Callable[[Any], bool] | None = None, or_: str = ""
+) -> Check:
     def check(value: Any) -> None:
         if isinstance(value, str) and value in options:
             return
@@ -122,35 +124,55 @@ def _boolean(value: Any) -> None:
 
 def _freeze_depth(value: Any) -> None:
     wanted = "'all', an integer, or a float in [0, 1]"
-    if isinstance(value, bool) or not isinstance(value, str | Real):
+    if isinstance(value, str):
+        if value != "all":
+            raise _Invalid(wanted)
+    elif isinstance(value, bool) or not isinstance(value, Real):
         raise _Invalid(wanted)
-    if isinstance(value, str) and value != "all":
-        raise _Invalid(wanted)
-    fraction = isinstance(value, Real) and not isinstance(value, Integral)
-    if fraction and not 0 <= value <= 1:
+    elif not isinstance(value, Integral) and not 0 <= float(value) <= 1:
         raise _Invalid(wanted)
 
 
 def _class_weight(value: Any) -> None:
-    if value is not None and value != "balanced" and not isinstance(value, dict):
+    if value is None or (isinstance(value, str) and value == "balanced"):
+        return
+    if not isinstance(value, dict):
         raise _Invalid("None, 'balanced' or a dict of class label to weight")
+    if not all(
+        isinstance(weight, Real) and 0 <= float(weight) < math.inf
+        for weight in value.values()
+    ):
+        raise _Invalid("a dict of class label to a finite weight of at least 0")
 
 
 def _callbacks(value: Any) -> None:
-    if value is not None and (
-        isinstance(value, str) or not isinstance(value, Iterable)
-    ):
-        raise _Invalid("None or a list of skorch callbacks")
+    if value is None:
+        return
+    if not isinstance(value, list | tuple) or not all(map(_is_callback, value)):
+        raise _Invalid("None or a list of skorch callbacks, or (name, callback) pairs")
+
+
+def _is_callback(value: Any) -> bool:
+    if isinstance(value, tuple) and len(value) == 2:
+        value = value[1]
+    return hasattr(value, "on_epoch_end")
 
 
 def _device(value: Any) -> None:
+    wanted = "'auto' or a device of torch, such as 'cpu' or 'cuda:0'"
+    if not isinstance(value, str | torch.device):
+        raise _Invalid(wanted)
     if value == "auto":
         return
     try:
-        torch.device(value)
-    except (RuntimeError, TypeError):
+        device = torch.device(value)
+    except RuntimeError:
+        raise _Invalid(wanted) from None
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError):
         raise _Invalid(
-            "'auto' or a device of torch, such as 'cpu' or 'cuda:0'"
+            wanted, " torch can't compute on that device here; 'cpu' is always there."
         ) from None
 
 
@@ -162,7 +184,7 @@ def _image_shape(value: Any) -> None:
     if value is None:
         return
     sized = isinstance(value, tuple | list) and len(value) in (2, 3)
-    if not sized or not all(isinstance(n, Integral) and n > 0 for n in value):
+    if not sized or not all(isinstance(n, Integral) and int(n) > 0 for n in value):
         raise _Invalid(
             "None or a tuple of positive integers: (height, width) or (height, width, "
             "channels)"

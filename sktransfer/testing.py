@@ -16,9 +16,8 @@ every check runs through the ``fit`` and ``predict`` of such an estimator::
 
 from __future__ import annotations
 
-import copyreg
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, Literal
 
@@ -30,7 +29,7 @@ from sklearn.utils.validation import validate_data
 
 __all__ = ["render_tabular", "rows_as_images", "rows_as_texts"]
 
-Rendering = Literal["image", "text"] | Callable[[np.ndarray], Sequence[Any]]
+Render = Callable[[np.ndarray], Any]
 
 _FITTING = ("fit", "partial_fit", "fit_predict", "fit_transform")
 _USING = (
@@ -42,6 +41,7 @@ _USING = (
     "score_samples",
     "transform",
 )
+_COLUMNS = ("n_features_in_", "feature_names_in_")
 _OPPOSITES = (
     ("cold", "hot"),
     ("small", "large"),
@@ -59,7 +59,9 @@ _WAVELENGTH = 8
 _SMALLEST_SIZE = 64
 
 
-def render_tabular(estimator: BaseEstimator, rendering: Rendering) -> Any:
+def render_tabular(
+    estimator: BaseEstimator, rendering: Literal["image", "text"] | Render
+) -> Any:
     """Let an estimator for images or texts be checked as one for tables.
 
     Parameters
@@ -95,17 +97,19 @@ def render_tabular(estimator: BaseEstimator, rendering: Rendering) -> Any:
     >>> from sklearn.feature_extraction.text import TfidfVectorizer
     >>> from sktransfer.testing import render_tabular
     >>> vectorizer = render_tabular(TfidfVectorizer(), "text")
-    >>> vectorizer.fit_transform([[-2.0, 0.1], [0.3, 5.0]]).shape
-    (2, 8)
+    >>> vectorizer.fit([[-2.0, 0.1], [0.3, 5.0]]).vocabulary_.keys() >= {"cold", "hot"}
+    True
     """
-    if rendering not in ("image", "text") and not callable(rendering):
+    named: dict[str, Render] = {"image": rows_as_images, "text": rows_as_texts}
+    render = named.get(rendering) if isinstance(rendering, str) else rendering
+    if not callable(render):
         raise ValueError(
             "The 'rendering' parameter of render_tabular must be 'image', 'text' or "
             f"a callable. Got {rendering!r} instead."
         )
-    rendered = clone(estimator)
-    # The copy's own state moves along: its parameters and its metadata requests.
-    rendered.__class__ = _rendered_class(type(estimator), rendering)
+    rendered: Any = clone(estimator)
+    # The copy's state stays: its parameters and its metadata requests.
+    rendered.__class__ = _rendered_class(rendered.__class__, render)
     return rendered
 
 
@@ -201,7 +205,7 @@ class _Rendered:
     """What a rendered class has before the class under test in its bases."""
 
     _class_under_test: type
-    _rendering: Rendering
+    _render: Render
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
@@ -211,11 +215,12 @@ class _Rendered:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # The class is made at run time, so it is found by what it is made from.
-        make, arguments, *state = super().__reduce_ex__(protocol)
-        if make is copyreg.__newobj__ and arguments[0] is type(self):  # type: ignore[attr-defined]
-            make = _new_rendered
-            arguments = (self._class_under_test, self._rendering, *arguments[1:])
-        return (make, arguments, *state)
+        reduced: Any = super().__reduce_ex__(protocol)
+        make, arguments, *state = reduced
+        if arguments[:1] != (type(self),):
+            return reduced
+        parts = (make, self._class_under_test, self._render, *arguments[1:])
+        return (_make, parts, *state)
 
     def _as_class_under_test(self) -> Any:
         """Return the same state, seen as the class under test.
@@ -223,13 +228,13 @@ class _Rendered:
         What a method calls on ``self`` is then the class's own, which takes raw
         samples, and not the rendered one, which takes rows.
         """
-        inner = object.__new__(self._class_under_test)
+        inner: Any = object.__new__(self._class_under_test)
         inner.__dict__ = self.__dict__
         return inner
 
 
 @cache
-def _rendered_class(class_under_test: type, rendering: Rendering) -> type:
+def _rendered_class(class_under_test: Any, render: Render) -> type:
     methods = {
         name: _rendered_method(class_under_test, name)
         for name in (*_FITTING, *_USING)
@@ -242,15 +247,16 @@ def _rendered_class(class_under_test: type, rendering: Rendering) -> type:
             "__doc__": class_under_test.__doc__,
             "__module__": __name__,
             "_class_under_test": class_under_test,
-            "_rendering": rendering,
+            "_render": staticmethod(render),
             **methods,
         },
     )
 
 
-def _new_rendered(class_under_test: type, rendering: Rendering, *args: Any) -> Any:
-    rendered_class = _rendered_class(class_under_test, rendering)
-    return rendered_class.__new__(rendered_class, *args)
+def _make(
+    make: Callable[..., Any], class_under_test: type, render: Render, *args: Any
+) -> Any:
+    return make(_rendered_class(class_under_test, render), *args)
 
 
 def _rendered_method(class_under_test: type, name: str) -> Any:
@@ -262,15 +268,12 @@ def _rendered_method(class_under_test: type, name: str) -> Any:
         reset = name in _FITTING and not (
             name == "partial_fit" and hasattr(self, "n_features_in_")
         )
-        rows = validate_data(self, X, reset=reset)
+        raw = self._render(validate_data(self, X, reset=reset))
+        columns = {key: vars(self)[key] for key in _COLUMNS if key in vars(self)}
         inner = self._as_class_under_test()
-        result = getattr(inner, name)(_render(self._rendering, rows), *args, **kwargs)
+        result = getattr(inner, name)(raw, *args, **kwargs)
+        # They are the table's, also if the class under test has its own for raw X.
+        vars(self).update(columns)
         return self if result is inner else result
 
     return available_if(lambda self: hasattr(self._as_class_under_test(), name))(method)
-
-
-def _render(rendering: Rendering, rows: np.ndarray) -> Sequence[Any]:
-    if rendering == "image":
-        return rows_as_images(rows)
-    return rows_as_texts(rows) if rendering == "text" else rendering(rows)

@@ -23,7 +23,7 @@ ONLY_IN = {
     "transformers": ("backbones/_transformers*.py",),
     "timm": ("backbones/_timm*.py",),
     "torchvision.models": ("backbones/_torchvision*.py",),
-    "sklearn.base": ("_estimator.py", "image.py", "text.py", "testing.py", "demo*"),
+    "sklearn.base": ("_estimator.py", "image.py", "text.py", "testing.py"),
     "matplotlib": ("demonstration/*.py",),
     "skimage": ("demonstration/*.py",),
 }

@@ -1,12 +1,7 @@
 """A name, folder, module or fitted estimator becomes a `Backbone`."""
 
-from sktransfer.backbones._backbone import (
-    Backbone,
-    Cut,
-    Stage,
-    StoredState,
-    Uncuttable,
-)
+from sktransfer.backbones._backbone import Backbone
+from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
 from sktransfer.backbones._load import load_backbone
 from sktransfer.backbones._preprocessing import (
     ImagePreprocessing,

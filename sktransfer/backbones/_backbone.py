@@ -15,74 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
+from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
 
 logger = logging.getLogger("sktransfer")
 
 #: Largest relative difference allowed between the two halves and the whole.
 CUT_TOLERANCE = 1e-5
-
-
-class Uncuttable(Exception):
-    """The network cannot be run in two halves at the depth asked for."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One link of a backbone's chain: the stem, an embedding layer, a block.
-
-    Parameters
-    ----------
-    name : str
-        Name of the stage in the library that the network is from.
-    parameters : tuple of str
-        Qualified names, in the network, of the stage's parameters and buffers.
-    """
-
-    name: str
-    parameters: tuple[str, ...]
-
-
-class StoredState(nn.Module):
-    """The tail of a fully frozen backbone: what is stored is the embedding itself."""
-
-    def forward(self, state: torch.Tensor, **side: torch.Tensor) -> torch.Tensor:
-        return state
-
-
-@dataclass(frozen=True, eq=False)
-class Cut:
-    """A backbone in two halves that share its pristine parameters.
-
-    Parameters
-    ----------
-    depth : int
-        Where the network is cut: stages `[0, depth)` are in `front`. 0 when there is
-        no front, either because nothing is frozen or because the architecture cannot
-        be cut there.
-    front : Module or None
-        `front(**inputs)` gives the state at the cut, samples first.
-    tail : Module
-        `tail(**batch)` gives the embedding, (n_samples, n_features). The batch is
-        `{"state": ...}` (and the attention mask for text), or the inputs when there
-        is no front.
-    side : tuple of str
-        Inputs that the tail takes beside the state.
-    """
-
-    depth: int
-    front: nn.Module | None
-    tail: nn.Module
-    side: tuple[str, ...] = ()
-
-    def tail_batch(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Run the front, if there is one: return what the tail takes of the inputs."""
-        if self.front is None:
-            return inputs
-        return {
-            "state": self.front(**inputs),
-            **{name: inputs[name] for name in self.side},
-        }
 
 
 Splitter = Callable[[nn.Module, Sequence[Stage], int], tuple[nn.Module, nn.Module]]
@@ -286,16 +224,3 @@ def _shared_names(whole: nn.Module, part: nn.Module) -> list[tuple[str, str]]:
         for name, tensor in part.state_dict(keep_vars=True).items()
         if id(tensor) in outer_name
     ]
-
-
-__all__ = [
-    "Backbone",
-    "Cut",
-    "ImagePreprocessing",
-    "Stage",
-    "StoredState",
-    "TextPreprocessing",
-    "Uncuttable",
-    "freeze",
-    "intern_backbone",
-]

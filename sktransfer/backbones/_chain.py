@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktransfer.backbones._backbone import Stage, Uncuttable
+from sktransfer.backbones._cut import Stage, Uncuttable
 
 
 @dataclass(frozen=True)

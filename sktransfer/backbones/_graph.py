@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from sktransfer.backbones._backbone import Stage, Uncuttable
+from sktransfer.backbones._cut import Stage, Uncuttable
 from sktransfer.backbones._graph_parts import (
     Front,
     GraphPart,

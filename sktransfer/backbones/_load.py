@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 import weakref
 from collections.abc import Callable
@@ -75,19 +76,25 @@ def load_backbone(
         else:
             found = _from_estimator(backbone)
     if found.kind != kind:
-        raise ValueError(
-            f"The 'backbone' parameter is {found.name!r}, which takes {found.kind}s. "
-            f"A backbone that takes {kind}s was expected."
-        )
+        raise _wrong_kind(found.name, found.kind, kind)
     return found
 
 
 def _by_name(name: str, kind: str, **options: Any) -> Backbone:
-    packaged = find_packaged(name)
     if Path(name).is_dir():
         return _from_transformers(Path(name), name, kind, options)
+    if Path(name).is_absolute() or name.startswith("."):
+        raise BackboneNotFoundError(
+            f"There is no folder {name!r}, given as 'backbone'. A folder as "
+            "transformers' save_pretrained writes it, or a name, was expected."
+        )
+    if kind == "text" and _takes_images(name):
+        raise _wrong_kind(name, "image", kind)
+    packaged = find_packaged(name)
     if packaged is not None:
         return _from_package(packaged, kind, options)
+    if kind == "text":
+        return _from_transformers(name, name, kind, options)
     if name.startswith(_TIMM):
         from sktransfer.backbones import _timm
 
@@ -99,6 +106,22 @@ def _by_name(name: str, kind: str, **options: Any) -> Backbone:
     return _from_zoo(_torchvision.load_torchvision, name, options["image_size"])
 
 
+def _takes_images(name: str) -> bool:
+    """Say whether a name is one of the libraries that know images only."""
+    if "/" in name:
+        return name.startswith(_TIMM)
+    from sktransfer.backbones import _torchvision
+
+    return _torchvision.knows(name)
+
+
+def _wrong_kind(name: str, found: str, wanted: str) -> ValueError:
+    return ValueError(
+        f"The 'backbone' parameter is {name!r}, which takes {found}s. "
+        f"A backbone that takes {wanted}s was expected."
+    )
+
+
 def _from_package(
     entry: PackagedWeights, kind: str, options: dict[str, Any]
 ) -> Backbone:
@@ -107,8 +130,9 @@ def _from_package(
         return _from_transformers(entry.folder, entry.name, kind, options)
     from sktransfer.backbones import _timm
 
-    random = _timm.load_timm(entry.name, pretrained=False).network.body
-    shapes = {name: tensor.shape for name, tensor in random.state_dict().items()}
+    random = _timm.load_timm(entry.name, pretrained=False).network
+    body = random.get_submodule("body")
+    shapes = {name: tensor.shape for name, tensor in body.state_dict().items()}
     weights = packaged_state_dict(entry, shapes)
     return _timm.load_timm(entry.name, weights, size=options["image_size"])
 
@@ -133,15 +157,15 @@ def _from_transformers(
         )
     try:
         if _transformers.config_kind(source) != kind:
-            other = {"text": "images", "image": "texts"}[kind]
-            raise ValueError(
-                f"The 'backbone' parameter is {name!r}, which takes {other}. "
-                f"A backbone that takes {kind}s was expected."
-            )
+            raise _wrong_kind(name, {"text": "image", "image": "text"}[kind], kind)
         if kind == "text":
             return _text_variant(source, name, options)
         return _transformers.load_vision(source, name, image_size=options["image_size"])
     except OSError as error:
+        if _is_unknown_to_hub(error):
+            raise BackboneNotFoundError(
+                f"The hub knows no model named {name!r}.{_nearest(name)}"
+            ) from error
         raise _unavailable(name, error) from error
 
 
@@ -176,7 +200,7 @@ def _from_module(module: nn.Module, kind: str, **options: Any) -> Backbone:
 def _from_estimator(estimator: Any) -> Backbone:
     """Return the trained backbone of a fitted estimator."""
     estimator = getattr(estimator, "estimator", estimator)  # FrozenEstimator
-    if not hasattr(estimator, "fit"):
+    if isinstance(estimator, type) or not hasattr(estimator, "backbone"):
         raise TypeError(
             "The 'backbone' parameter must be a name, a folder, a torch.nn.Module or a "
             f"fitted estimator of sktransfer. Got {estimator!r} instead."
@@ -206,5 +230,24 @@ def _unavailable(name: str, error: OSError) -> WeightsUnavailableError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return WeightsUnavailableError(
         f"The weights of {name!r} are not on this machine and could not be downloaded: "
-        f"{reason} {install}."
+        f"{reason} {install}.{_nearest(name)}"
     )
+
+
+def _is_unknown_to_hub(error: BaseException | None) -> bool:
+    """Say whether the hub has answered that there is no such model."""
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    while error is not None:
+        if isinstance(error, HFValidationError | RepositoryNotFoundError):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _nearest(name: str) -> str:
+    """Suggest the known names that are most like a name, its owner left out or not."""
+    known = {entry.rpartition("/")[2]: entry for entry in PACKAGED_WEIGHTS}
+    near = difflib.get_close_matches(name.rpartition("/")[2], known, n=3, cutoff=0.7)
+    names = [repr(known[key]) for key in near if known[key] != name]
+    return f" Did you mean {' or '.join(names)}?" if names else ""

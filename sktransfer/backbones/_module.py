@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from sktransfer.backbones._backbone import Backbone, Stage, freeze
+from sktransfer.backbones._backbone import Backbone, freeze
+from sktransfer.backbones._cut import Stage
 from sktransfer.backbones._graph import split_graph
 from sktransfer.backbones._preprocessing import ImagePreprocessing
 from sktransfer.backbones._vision import (

@@ -115,6 +115,11 @@ def load_torchvision(
     )
 
 
+def knows(name: str) -> bool:
+    """Say whether torchvision has a classification network of that name."""
+    return name in models.list_models(module=models)
+
+
 def _build(
     name: str, weights: Mapping[str, torch.Tensor] | None, size: int, native_size: int
 ) -> nn.Module:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -18,15 +17,20 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from sktransfer.backbones._backbone import Backbone, Stage, freeze
+from sktransfer.backbones._backbone import Backbone, freeze
 from sktransfer.backbones._chain import Chain
+from sktransfer.backbones._cut import Stage
+from sktransfer.backbones._folder import (
+    LONGEST_INPUT,
+    longest_input,
+    own_image_size,
+    own_max_length,
+    own_pooling,
+)
 from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
 
 #: Between the embeddings and the first layer in some architectures.
 _BRIDGES = ("embeddings_project",)
-
-#: Tokens fed to a model that says nothing of its longest input.
-_LONGEST_INPUT = 512
 
 
 class TextNetwork(nn.Module):
@@ -40,7 +44,9 @@ class TextNetwork(nn.Module):
         The mean over the tokens of a text, or its first token.
     """
 
-    def __init__(self, encoder: nn.Module, pooling: str) -> None:
+    encoder: PreTrainedModel
+
+    def __init__(self, encoder: PreTrainedModel, pooling: str) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
@@ -94,20 +100,21 @@ def load_text(source: str | Path, name: str) -> Backbone:
     """Load a text backbone from a folder, or from the hub by its id."""
     encoder = AutoModel.from_pretrained(source, **_loading())
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    pooling = _own_pooling(Path(source))
-    max_length = _own_max_length(Path(source), encoder.config, tokenizer)
+    pooling = own_pooling(Path(source))
+    max_length = own_max_length(Path(source), encoder.config, tokenizer)
     return text_backbone(encoder, tokenizer, name, pooling, max_length)
 
 
 def text_variant(backbone: Backbone, pooling: str, max_length: int | None) -> Backbone:
     """Return a text backbone with another pooling or length, and the same weights."""
-    own = backbone.preprocessing
-    encoder = backbone.network.encoder
-    pooling = backbone.network.pooling if pooling == "auto" else pooling
+    own, network = backbone.preprocessing, backbone.network
+    assert isinstance(network, TextNetwork)
+    encoder = network.encoder
+    pooling = network.pooling if pooling == "auto" else pooling
     max_length = max_length or own.max_length
-    if (pooling, max_length) == (backbone.network.pooling, own.max_length):
+    if (pooling, max_length) == (network.pooling, own.max_length):
         return backbone
-    longest = _longest(encoder.config)
+    longest = longest_input(encoder.config)
     if max_length > longest:
         raise ValueError(
             f"The 'max_length' parameter must be at most {longest}, the positions that "
@@ -126,8 +133,8 @@ def from_encoder(
         copy.deepcopy(encoder),
         tokenizer,
         type(encoder).__name__,
-        _own_pooling(Path(source)),
-        _own_max_length(Path(source), encoder.config, tokenizer),
+        own_pooling(Path(source)),
+        own_max_length(Path(source), encoder.config, tokenizer),
     )
     return text_variant(backbone, pooling, max_length)
 
@@ -137,7 +144,7 @@ def text_backbone(
     tokenizer: Any,
     name: str,
     pooling: str = "mean",
-    max_length: int = _LONGEST_INPUT,
+    max_length: int = LONGEST_INPUT,
 ) -> Backbone:
     """Return a backbone made of an encoder and its tokenizer."""
     drop_trained_pooler(encoder)
@@ -157,7 +164,7 @@ def load_vision(
     encoder = AutoModel.from_pretrained(source, **_loading())
     processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
     preprocessing = ImagePreprocessing(
-        size=image_size or _own_image_size(processor, encoder.config),
+        size=image_size or own_image_size(processor, encoder.config),
         mean=tuple(processor.image_mean or (0.0, 0.0, 0.0)),
         std=tuple(processor.image_std or (1.0, 1.0, 1.0)),
     )
@@ -175,7 +182,7 @@ def vision_backbone(
     return _chained(network, name, "image", width, preprocessing)
 
 
-def is_encoder(module: Any) -> bool:
+def is_encoder(module: Any) -> TypeGuard[PreTrainedModel]:
     """Say whether a module is a model of `transformers`."""
     return isinstance(module, PreTrainedModel)
 
@@ -185,11 +192,11 @@ def knows(folder: Path) -> bool:
     return (folder / "config.json").is_file()
 
 
-def drop_trained_pooler(encoder: nn.Module) -> None:
+def drop_trained_pooler(encoder: PreTrainedModel) -> None:
     """Remove a pooler with weights: it was trained for the pretraining task only."""
     pooler = getattr(encoder, "pooler", None)
     if pooler is not None and any(True for _ in pooler.parameters()):
-        encoder.pooler = None
+        encoder._modules["pooler"] = None
 
 
 def quiet_loading() -> None:
@@ -227,9 +234,15 @@ def _find_chain(network: nn.Module) -> Chain:
         key=lambda n: n.count("."),
     )
     bridges = tuple(n for n in names if n.rpartition(".")[2] in _BRIDGES)
-    depth = getattr(network.encoder.config, "num_hidden_layers", None) or 0
+    depth = getattr(_config(network), "num_hidden_layers", None) or 0
     shared = len(network.get_submodule(layers)) < depth  # type: ignore[arg-type]
     return Chain(embeddings, layers, bridges, shared)
+
+
+def _config(network: nn.Module) -> Any:
+    encoder = network.get_submodule("encoder")
+    assert is_encoder(encoder)
+    return encoder.config
 
 
 def _stages(
@@ -281,39 +294,6 @@ def _run_after(
     for hook in (done, *hooks):
         hook.remove()
     return set(order)
-
-
-def _own_pooling(folder: Path) -> str:
-    """Read the pooling that sentence-transformers keeps in a model's folder."""
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return "mean"
-    modes = json.loads(path.read_text(encoding="utf-8"))
-    return "cls" if modes.get("pooling_mode_cls_token") else "mean"
-
-
-def _own_max_length(folder: Path, config: Any, tokenizer: Any) -> int:
-    path = folder / "sentence_bert_config.json"
-    if path.is_file():
-        own = json.loads(path.read_text(encoding="utf-8")).get("max_seq_length")
-        if own:
-            return int(own)
-    return min(_longest(config), tokenizer.model_max_length, _LONGEST_INPUT)
-
-
-def _longest(config: Any) -> int:
-    # RoBERTa and its kin keep the first positions, up to the padding's, for themselves.
-    reserved = 2 if getattr(config, "pad_token_id", 0) == 1 else 0
-    positions = getattr(config, "max_position_embeddings", None) or _LONGEST_INPUT
-    return positions - reserved
-
-
-def _own_image_size(processor: Any, config: Any) -> int:
-    size = getattr(processor, "crop_size", None) or processor.size or {}
-    for key in ("height", "shortest_edge"):
-        if size.get(key):
-            return int(size[key])
-    return int(getattr(config, "image_size", 224) or 224)
 
 
 def config_kind(source: str | Path) -> str:

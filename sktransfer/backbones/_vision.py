@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import torch
 from torch import nn
 
-from sktransfer.backbones._backbone import Stage
+from sktransfer.backbones._cut import Stage
 from sktransfer.exceptions import BackboneNotFoundError, WeightsMismatchError
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -44,8 +45,20 @@ class PreparedImages(Dataset[Record]):
     def __getitem__(self, index: int) -> Record:
         image = self.preprocessing.resize(self.samples[index])
         if self.augment is not None:
-            image = self.augment(image).clamp(0.0, 1.0)
+            image = _checked_change(self.augment(image), image).clamp(0.0, 1.0)
         return {"pixel_values": self.preprocessing.normalize(image)}
+
+
+def _checked_change(changed: Any, image: torch.Tensor) -> torch.Tensor:
+    if isinstance(changed, torch.Tensor) and changed.shape == image.shape:
+        return changed
+    found = type(changed).__name__
+    if isinstance(changed, torch.Tensor):
+        found = f"a tensor of shape {tuple(changed.shape)}"
+    raise ValueError(
+        "The 'augment' parameter must turn an image, a tensor of shape "
+        f"{tuple(image.shape)}, into one of the same shape. Got {found} instead."
+    )
 
 
 def extract(
@@ -81,7 +94,7 @@ def extract(
         Whether to show a progress bar.
     """
     if cut.front is None:
-        if backbone.kind == "image":
+        if isinstance(samples, ImageSamples):
             return PreparedImages(samples, backbone.preprocessing)
         return backbone.preprocessing.encode(samples)
     records: list[Record] = [{} for _ in range(len(samples))]
@@ -115,7 +128,7 @@ def input_batches(
 
     Texts come in order of length, so that a batch holds little padding.
     """
-    if backbone.kind == "text":
+    if isinstance(samples, TextSamples):
         encoded = backbone.preprocessing.encode(samples)
         order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]["input_ids"]))
         padding = {"input_ids": backbone.preprocessing.pad_token_id}

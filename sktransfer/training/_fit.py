@@ -248,7 +248,7 @@ def _new_net(
 
 def _optimizer(optimizer: str | type[torch.optim.Optimizer]) -> Any:
     if optimizer == "sgd":
-        return functools.partial(OPTIMIZERS["sgd"], momentum=0.9)
+        return functools.partial(torch.optim.SGD, momentum=0.9)
     return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
 
 

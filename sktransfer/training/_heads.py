@@ -14,11 +14,8 @@ from torch import nn
 
 Head = str | Callable[[int, int], nn.Module]
 
-#: Inverse strength of the probe's L2 penalty, on standardised features.
-PROBE_C = 0.1
-
-#: Least deviation a feature is standardised by, relative to the typical one.
-SCALE_FLOOR = 0.01
+#: Inverse strength of the probe's L2 penalty, on features of unit deviation at most.
+PROBE_C = 0.02
 
 
 def build_head(head: Head, n_features: int, n_outputs: int) -> nn.Module:
@@ -39,7 +36,13 @@ def build_head(head: Head, n_features: int, n_outputs: int) -> nn.Module:
             "The 'head' parameter must give a torch.nn.Module when it is called with "
             f"({n_features}, {n_outputs}). Got {type(module).__name__} instead."
         )
-    outputs = module.eval()(torch.zeros(1, n_features))
+    try:
+        outputs = module.eval()(torch.zeros(1, n_features))
+    except RuntimeError as error:
+        raise ValueError(
+            "The 'head' parameter must give a module that takes embeddings, (n_samples,"
+            f" {n_features}). Its module cannot: {error}"
+        ) from error
     if outputs.shape != (1, n_outputs):
         raise ValueError(
             f"The 'head' parameter must give a module that turns (1, {n_features}) "
@@ -70,10 +73,10 @@ def solve_linear(
     """
     features = features.astype(np.float64)
     scaler = StandardScaler().fit(features, sample_weight=weights)
-    # Some encoders have dimensions that are all but constant. Divided by their own
-    # deviation they would get weights so large that fine-tuning explodes.
-    typical = np.sqrt(np.mean(scaler.var_))
-    scaler.scale_ = np.maximum(np.sqrt(scaler.var_), SCALE_FLOOR * typical + 1e-12)
+    # No feature is blown up: some encoders have dimensions that are all but constant,
+    # which, divided by their own deviation, would make fine-tuning explode.
+    typical = np.sqrt(np.mean(scaler.var_)) or 1.0
+    scaler.scale_ = np.maximum(np.sqrt(scaler.var_), typical)
     solver = LogisticRegression(C=PROBE_C, tol=1e-6, max_iter=1000)
     with warnings.catch_warnings():
         # A thousand iterations leave a head that fine-tuning can start from.

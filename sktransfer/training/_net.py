@@ -94,12 +94,12 @@ class FineTuningNet(NeuralNet):
         self.optimizer_ = None
         self.front = None
         self.iterator_train = torch.utils.data.DataLoader
-        self.callbacks = [
+        self.callbacks: list[Any] = [
             callback
             for callback in self.callbacks or []
             if not isinstance(callback, LRScheduler)
         ]
-        self.callbacks_ = [
+        self.callbacks_: list[Any] = [
             (name, callback)
             for name, callback in self.callbacks_
             if not isinstance(callback, LRScheduler)

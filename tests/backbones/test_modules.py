@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sktransfer.backbones._backbone import Uncuttable
+from sktransfer.backbones import Uncuttable
 from sktransfer.backbones._module import from_module
 
 

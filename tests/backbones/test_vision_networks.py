@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from sktransfer.backbones._backbone import Backbone, Uncuttable
+from sktransfer.backbones import Backbone, Uncuttable
 from sktransfer.backbones._timm import load_timm
 from sktransfer.backbones._torchvision import load_torchvision
 from sktransfer.exceptions import BackboneNotFoundError, WeightsMismatchError
@@ -82,14 +82,6 @@ def ids(module: nn.Module) -> set[int]:
     return {id(parameter) for parameter in module.parameters()}
 
 
-@pytest.fixture(scope="module")
-def table():
-    rows: list[str] = []
-    yield rows
-    print(f"\n{'network':38}{'stages':>7}{'features':>9}{'difference':>12}")
-    print("\n".join(rows))
-
-
 @pytest.fixture(scope="module", params=NETWORKS)
 def backbone(request):
     torch.manual_seed(0)
@@ -112,9 +104,7 @@ def test_two_halves_equal_the_whole_at_every_depth(backbone, table):
         assert len(state) == 2
         assert torch.equal(state, before), "the tail changed the state it was given"
         largest = max(largest, float((halves - whole).abs().max() / whole.abs().max()))
-    table.append(
-        f"{backbone.name:38}{backbone.n_stages:7}{backbone.n_features:9}{largest:12.1e}"
-    )
+    table(backbone, largest)
     assert largest <= 1e-5
 
 

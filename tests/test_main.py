@@ -1,0 +1,115 @@
+"""`python -m sktransfer`: its options, and a small run of each part."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from sklearn.metrics import accuracy_score
+
+import sktransfer.__main__ as command
+from sktransfer.demonstration import (
+    Dataset,
+    MissingPackageError,
+    image_task,
+    print_report,
+    run,
+    save_figures,
+    text_task,
+)
+
+
+def small(task, n_held_out):
+    """Return a task with fewer held-out samples and a grid of two candidates."""
+    data = task.data
+    keep = np.linspace(0, len(data.y_held_out) - 1, n_held_out).astype(int)
+    data = Dataset(data.X, data.y, data.X_held_out[keep], data.y_held_out[keep])
+    grid = {"freeze_depth": ["all", -1], "lr": [3e-4]}
+    pretrained = task.pretrained.set_params(max_epochs=1)
+    return dataclasses.replace(
+        task, data=data, param_grid=grid, pretrained=pretrained, n_folds=2
+    )
+
+
+def test_help_names_the_options():
+    shown = subprocess.run(
+        [sys.executable, "-m", "sktransfer", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for option in ("--text", "--image", "--output"):
+        assert option in shown.stdout
+
+
+@pytest.mark.parametrize("make", [text_task, image_task])
+def test_a_small_run(make, tmp_path):
+    task = small(make(), n_held_out=30)
+    console = Console(file=io.StringIO(), width=100)
+    result = run(task, console)
+    figures = save_figures(result, tmp_path / "new" / "folder")
+    print_report(result, figures, console)
+
+    assert [row.model for row in result.classic] == list(task.classic)
+    assert len(result.cv_results["params"]) == 2
+    for row in (*result.classic, result.pretrained):
+        truth = task.data.y_held_out
+        assert row.held_out["accuracy"] == accuracy_score(truth, row.predicted)
+        assert set(row.predicted) <= set(task.data.y)
+    accuracies = [row.held_out["accuracy"] for row in result.classic]
+    assert result.pretrained.held_out["accuracy"] > accuracies[0]
+    assert result.pretrained.held_out["accuracy"] >= max(accuracies)
+
+    printed = console.file.getvalue()
+    assert type(task.pretrained).__name__ in printed
+    assert f"freeze_depth={result.best_params['freeze_depth']!r}" in printed
+    assert f"{result.pretrained.held_out['accuracy']:.3f}" in printed
+    # Every candidate on every fold was counted, and the refit.
+    assert "5/5" in printed
+    assert len(figures) == 2
+    for path in figures:
+        assert str(path) in printed.replace("\n", "")
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) > 600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], ["text", "image"]),
+        (["--text"], ["text"]),
+        (["--image"], ["image"]),
+        (["--text", "--image"], ["text", "image"]),
+    ],
+)
+def test_the_options_choose_the_parts(arguments, expected, tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(command, "text_task", lambda: "text")
+    monkeypatch.setattr(command, "image_task", lambda: "image")
+    monkeypatch.setattr(command, "run", lambda task, console: ran.append(task) or task)
+    monkeypatch.setattr(command, "save_figures", lambda result, folder: [folder])
+    monkeypatch.setattr(command, "print_report", lambda result, figures, console: None)
+    assert command.main([*arguments, "--output", str(tmp_path)]) == 0
+    assert ran == expected
+
+
+def test_a_missing_package_ends_with_the_cure_and_no_traceback(monkeypatch, capsys):
+    def missing():
+        raise MissingPackageError('pip install "sktransfer[offline]"')
+
+    monkeypatch.setattr(command, "text_task", missing)
+    assert command.main(["--text"]) == 1
+    assert 'pip install "sktransfer[offline]"' in capsys.readouterr().err
+
+
+def test_an_option_that_does_not_exist_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--txet"])
+    assert "--txet" in capsys.readouterr().err
