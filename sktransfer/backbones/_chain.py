@@ -20,6 +20,9 @@ from torch import nn
 
 from sktransfer.backbones._cut import Stage, Uncuttable
 
+#: Between the embeddings and the first layer in some architectures.
+_BRIDGES = ("embeddings_project",)
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -60,6 +63,88 @@ class Chain:
         }
         tail |= {name: nn.Identity() for name in self.bridges}
         return _Front(front), _Tail(replaced(network, tail))
+
+
+def find_chain(network: nn.Module, n_layers: int | None) -> Chain:
+    """Find the embeddings and the list of layers in an encoder.
+
+    Parameters
+    ----------
+    network : Module
+        The encoder, or what wraps it.
+    n_layers : int or None
+        How often layers run, if the configuration says so. A shorter list is run
+        through several times.
+    """
+    names = [name for name, _ in network.named_modules()]
+    lists = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ModuleList) and any(True for _ in module.parameters())
+    ]
+    embeddings = min(
+        (n for n in names if n.rpartition(".")[2] in ("embeddings", "embedder")),
+        key=lambda n: n.count("."),
+    )
+    layers = min(
+        (n for n in lists if not n.startswith(f"{embeddings}.")),
+        key=lambda n: n.count("."),
+    )
+    bridges = tuple(n for n in names if n.rpartition(".")[2] in _BRIDGES)
+    listed = network.get_submodule(layers)
+    assert isinstance(listed, nn.ModuleList)
+    return Chain(embeddings, layers, bridges, shared=len(listed) < (n_layers or 0))
+
+
+def chain_stages(
+    network: nn.Module, chain: Chain, probe: dict[str, torch.Tensor]
+) -> tuple[Stage, ...]:
+    """Return the embeddings and each layer as stages.
+
+    What lies outside both belongs to the last stage when it runs after the last layer
+    (a final normalisation), else to the first (relative position tables that all
+    layers share): that is seen from the order in which a probe batch passes.
+    """
+    layers = network.get_submodule(chain.layers)
+    assert isinstance(layers, nn.ModuleList)
+    n_layers = len(layers)
+    after = _run_after(network, layers[-1], probe)
+    names = [f"{chain.layers}.{i}" for i in range(n_layers)]
+    members: list[list[str]] = [[] for _ in range(n_layers + 1)]
+    for parameter in network.state_dict(keep_vars=True):
+        for index, prefix in enumerate(names):
+            if parameter.startswith(f"{prefix}."):
+                members[index + 1].append(parameter)
+                break
+        else:
+            owner = parameter.rpartition(".")[0]
+            members[-1 if owner in after else 0].append(parameter)
+    if chain.shared:
+        merged = [name for member in members[1:] for name in member]
+        return Stage("embeddings", tuple(members[0])), Stage("encoder", tuple(merged))
+    label = chain.layers.rpartition(".")[2]
+    labels = ["embeddings", *(f"{label}.{i}" for i in range(n_layers))]
+    return tuple(
+        Stage(name, tuple(parameters))
+        for name, parameters in zip(labels, members, strict=True)
+    )
+
+
+@torch.no_grad()
+def _run_after(
+    network: nn.Module, last: nn.Module, probe: dict[str, torch.Tensor]
+) -> set[str]:
+    """Return the names of the modules that run once the last layer has run."""
+    order: list[str] = []
+    done = last.register_forward_hook(lambda *_: order.clear())
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: order.append(name))
+        for name, module in network.named_modules()
+    ]
+    network(**probe)
+    for hook in (done, *hooks):
+        hook.remove()
+    return set(order)
 
 
 def replaced(network: nn.Module, substitutes: dict[str, nn.Module]) -> nn.Module:

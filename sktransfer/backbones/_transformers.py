@@ -18,8 +18,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from sktransfer.backbones._backbone import Backbone, freeze
-from sktransfer.backbones._chain import Chain
-from sktransfer.backbones._cut import Stage
+from sktransfer.backbones._chain import chain_stages, find_chain
 from sktransfer.backbones._folder import (
     LONGEST_INPUT,
     longest_input,
@@ -28,9 +27,6 @@ from sktransfer.backbones._folder import (
     own_pooling,
 )
 from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
-
-#: Between the embeddings and the first layer in some architectures.
-_BRIDGES = ("embeddings_project",)
 
 
 class TextNetwork(nn.Module):
@@ -213,87 +209,16 @@ def _loading() -> dict[str, Any]:
 def _chained(
     network: nn.Module, name: str, kind: str, width: int, preprocessing: Any
 ) -> Backbone:
-    chain = _find_chain(network)
-    stages = _stages(network, chain, preprocessing.probe_batch())
+    depth = getattr(_config(network), "num_hidden_layers", None)
+    chain = find_chain(network, depth)
+    stages = chain_stages(network, chain, preprocessing.probe_batch())
     return Backbone(name, kind, network, stages, width, preprocessing, chain)
-
-
-def _find_chain(network: nn.Module) -> Chain:
-    names = [name for name, _ in network.named_modules()]
-    lists = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.ModuleList) and any(True for _ in module.parameters())
-    ]
-    embeddings = min(
-        (n for n in names if n.rpartition(".")[2] in ("embeddings", "embedder")),
-        key=lambda n: n.count("."),
-    )
-    layers = min(
-        (n for n in lists if not n.startswith(f"{embeddings}.")),
-        key=lambda n: n.count("."),
-    )
-    bridges = tuple(n for n in names if n.rpartition(".")[2] in _BRIDGES)
-    depth = getattr(_config(network), "num_hidden_layers", None) or 0
-    shared = len(network.get_submodule(layers)) < depth  # type: ignore[arg-type]
-    return Chain(embeddings, layers, bridges, shared)
 
 
 def _config(network: nn.Module) -> Any:
     encoder = network.get_submodule("encoder")
     assert is_encoder(encoder)
     return encoder.config
-
-
-def _stages(
-    network: nn.Module, chain: Chain, probe: dict[str, torch.Tensor]
-) -> tuple[Stage, ...]:
-    """Return the embeddings and each layer as stages.
-
-    What lies outside both belongs to the last stage when it runs after the last layer
-    (a final normalisation), else to the first (relative position tables that all
-    layers share): that is seen from the order in which a probe batch passes.
-    """
-    layers = network.get_submodule(chain.layers)
-    assert isinstance(layers, nn.ModuleList)
-    n_layers = len(layers)
-    after = _run_after(network, layers[-1], probe)
-    names = [f"{chain.layers}.{i}" for i in range(n_layers)]
-    members: list[list[str]] = [[] for _ in range(n_layers + 1)]
-    for parameter in network.state_dict(keep_vars=True):
-        for index, prefix in enumerate(names):
-            if parameter.startswith(f"{prefix}."):
-                members[index + 1].append(parameter)
-                break
-        else:
-            owner = parameter.rpartition(".")[0]
-            members[-1 if owner in after else 0].append(parameter)
-    if chain.shared:
-        merged = [name for member in members[1:] for name in member]
-        return Stage("embeddings", tuple(members[0])), Stage("encoder", tuple(merged))
-    label = chain.layers.rpartition(".")[2]
-    labels = ["embeddings", *(f"{label}.{i}" for i in range(n_layers))]
-    return tuple(
-        Stage(name, tuple(parameters))
-        for name, parameters in zip(labels, members, strict=True)
-    )
-
-
-@torch.no_grad()
-def _run_after(
-    network: nn.Module, last: nn.Module, probe: dict[str, torch.Tensor]
-) -> set[str]:
-    """Return the names of the modules that run once the last layer has run."""
-    order: list[str] = []
-    done = last.register_forward_hook(lambda *_: order.clear())
-    hooks = [
-        module.register_forward_hook(lambda *_, name=name: order.append(name))
-        for name, module in network.named_modules()
-    ]
-    network(**probe)
-    for hook in (done, *hooks):
-        hook.remove()
-    return set(order)
 
 
 def config_kind(source: str | Path) -> str:
