@@ -1,0 +1,103 @@
+"""Real texts and photographs for measurements."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from sktransfer.demonstration._data import bbc_news
+
+#: Rated sentences of Hutto and Gilbert (2014), MIT licence. They are part of a source
+#: package only, which is therefore downloaded, compared with this digest, and read.
+_RATINGS = "vaderSentiment==0.5"
+_RATINGS_SHA256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"
+_RATINGS_ARCHIVE = "vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz"
+
+
+def bbc() -> tuple[np.ndarray, np.ndarray]:
+    """BBC News, five topics."""
+    drawn = bbc_news(n_labelled=1200, n_held_out=800, random_state=0)
+    X = np.concatenate([drawn.X, drawn.X_held_out])
+    return X, np.concatenate([drawn.y, drawn.y_held_out])
+
+
+def movie_sentences() -> tuple[np.ndarray, np.ndarray]:
+    """Sentences of film reviews, rated positive or negative."""
+    texts, ratings = _rated("movieReviewSnippets")
+    kept = np.abs(ratings) > 0.5
+    return texts[kept], np.where(ratings[kept] > 0, "positive", "negative")
+
+
+def tweets() -> tuple[np.ndarray, np.ndarray]:
+    """Tweets, rated positive, neutral or negative."""
+    texts, ratings = _rated("tweets")
+    labels = np.array(["negative", "neutral", "positive"])
+    return texts, labels[np.digitize(ratings, [-0.5, 0.5])]
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Handwritten digits, 8x8."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return (data.images * (255 / 16)).astype(np.uint8), data.target.astype(str)
+
+
+def textures() -> tuple[np.ndarray, np.ndarray]:
+    """Patches of 32 pixels of scikit-image's brick, grass and gravel.
+
+    Row by row, so that an early and a late sample are from different places.
+    """
+    import skimage.data
+
+    names = ("brick", "grass", "gravel")
+    photographs = np.stack([getattr(skimage.data, name)() for name in names])
+    patches = photographs.reshape(3, 16, 32, 16, 32).transpose(1, 3, 0, 2, 4)
+    X = patches.reshape(-1, 32, 32)
+    return X, np.tile(names, len(X) // 3)
+
+
+def solar_cells() -> tuple[np.ndarray, np.ndarray]:
+    """Photographs of solar cells, sound or defect (the package is non-commercial)."""
+    if find_spec("elpv_dataset") is None:
+        raise SystemExit("This benchmark needs: pip install elpv-dataset")
+    from elpv_dataset.utils import load_dataset
+
+    images, defect, _ = load_dataset()
+    return images, np.where(defect > 0.5, "defect", "sound")
+
+
+def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sentences of one collection and their mean ratings, from -4 to 4."""
+    archive = zipfile.ZipFile(io.BytesIO(_ratings_package()))
+    inner = io.BytesIO(archive.read(_RATINGS_ARCHIVE))
+    with tarfile.open(fileobj=inner) as collections:
+        file = collections.extractfile(f"hutto_ICWSM_2014/{name}_GroundTruth.txt")
+        assert file is not None
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    rows = [line.split("\t", 2) for line in lines if line.count("\t") >= 2]
+    texts = np.array([row[2].strip() for row in rows], dtype=object)
+    return texts, np.array([float(row[1]) for row in rows])
+
+
+def _ratings_package() -> bytes:
+    folder = Path(tempfile.gettempdir()) / "sktransfer-benchmarks"
+    path = folder / "vaderSentiment-0.5.zip"
+    if not path.is_file():
+        folder.mkdir(exist_ok=True)
+        download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        options = ["--no-binary", ":all:", "--no-build-isolation", "--dest"]
+        subprocess.run([*download, *options, str(folder), _RATINGS], check=True)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != _RATINGS_SHA256:
+        raise SystemExit(f"{path} is not the published {_RATINGS}. Delete it.")
+    return content
