@@ -37,7 +37,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         `(n_features, n_outputs)` and returns a `torch.nn.Module`.
     dropout : float, default=0.1
         Share of the embedding that is zeroed at random in each training step.
-    lr : float, default=1e-4
+    lr : float, default=2e-4
         Peak learning rate of the head and the last stage.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above.
@@ -127,7 +127,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         freeze_depth: Any = -2,
         head: Any = "linear",
         dropout: float = 0.1,
-        lr: float = 1e-4,
+        lr: float = 2e-4,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         optimizer: Any = "adamw",

@@ -38,7 +38,7 @@ META: dict[str, Callable[[Any], Any]] = {
     ),
     "MultiOutputClassifier": MultiOutputClassifier,
     "BaggingClassifier": lambda net: BaggingClassifier(
-        net, n_estimators=4, random_state=0
+        net, n_estimators=2, bootstrap=False
     ),
     "AdaBoostClassifier": lambda net: AdaBoostClassifier(net, n_estimators=1),
     "SelfTrainingClassifier": SelfTrainingClassifier,
