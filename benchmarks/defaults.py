@@ -10,7 +10,6 @@ Both kinds of estimator are fitted with no argument but `random_state`, on 30, 1
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
+import sktransfer
 from benchmarks import _data
 from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
 
@@ -114,9 +114,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=SETS, help="default: both")
     parser.add_argument("--repeats", type=int, default=3, help="draws (default: 3)")
     options = parser.parse_args()
-    packages = ("sktransfer", "torch", "transformers", "timm", "scikit-learn")
+    packages = ("torch", "transformers", "timm", "scikit-learn")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    print(f"{versions}; {platform.machine()}, {os.cpu_count()} cores")
+    print(f"sktransfer {sktransfer.__version__}, {versions}")
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads")
     for kind in SETS if options.kind is None else (options.kind,):
         table(kind, options.repeats)
 

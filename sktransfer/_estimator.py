@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
 from sktransfer.backbones import Backbone, Cut
@@ -21,7 +21,9 @@ from sktransfer.inputs import (
     ImageSamples,
     TextSamples,
     check_weights,
+    distinct,
     encode_targets,
+    merge_repeated,
 )
 from sktransfer.training import (
     Recipe,
@@ -83,6 +85,7 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         """
         check_parameters(self)
         samples = self._samples(X)
+        columns = _columns(X)
         classes, codes = encode_targets(y, len(samples))
         weights = check_weights(sample_weight, len(samples))
         weights = self._weigh(classes, codes, weights)
@@ -95,7 +98,7 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
                 f"data, but the data contains only one class: "
                 f"{classes[codes[0]]!r}."
             )
-        samples, codes, weights = _merged(samples, codes, weights)
+        samples, codes, weights = merge_repeated(samples, codes, weights)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = resolve_device(self.device)
         backbone = self._load_backbone()
@@ -111,6 +114,9 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         )
         network, net = fine_tune(placed, cut, depth, data, self._recipe(), seed, device)
         # All at once and last: a fit that is interrupted changes nothing.
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        self.__dict__.update(columns)
         self.classes_ = classes
         self.backbone_ = backbone
         self.n_stages_ = backbone.n_stages
@@ -173,8 +179,10 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
     def _logits(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n_samples, n_classes) float32."""
         check_is_fitted(self)
+        if getattr(X, "ndim", None) == 2 and hasattr(self, "n_features_in_"):
+            validate_data(self, X, reset=False, skip_check_array=True)
         samples = self._samples(X)
-        chosen, places = _distinct(samples)
+        chosen, places = distinct(samples)
         samples = samples.take(chosen)
         device = resolve_device(self.device)
         cut = self.backbone_.on(device).cut(self.module_.depth)
@@ -261,27 +269,13 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _distinct(samples: ImageSamples | TextSamples) -> tuple[np.ndarray, np.ndarray]:
-    """Return where one of each sample is, and the place of every sample among these.
-
-    They come in an order of their own. Sums of floats depend on the batch that a sample
-    is in; in this order they depend neither on the order of `X` nor on repetitions.
-    """
-    digests = [samples.digest(index).hex() for index in range(len(samples))]
-    _, chosen, places = np.unique(digests, return_index=True, return_inverse=True)
-    return chosen, places
-
-
-def _merged(
-    samples: ImageSamples | TextSamples, codes: np.ndarray, weights: np.ndarray
-) -> tuple[ImageSamples | TextSamples, np.ndarray, np.ndarray]:
-    """Return each sample once a class, with the sum of the weights it came with.
-
-    To repeat a sample is thus to raise its weight, to the last bit of the result.
-    """
-    places = _distinct(samples)[1] * (codes.max() + 1) + codes
-    _, chosen, groups = np.unique(places, return_index=True, return_inverse=True)
-    return samples.take(chosen), codes[chosen], np.bincount(groups, weights)
+def _columns(X: Any) -> dict[str, Any]:
+    """Return `n_features_in_`, and `feature_names_in_` if any, of a 2-D `X`."""
+    if getattr(X, "ndim", None) != 2:
+        return {}
+    table = BaseEstimator()
+    validate_data(table, X, skip_check_array=True)
+    return dict(vars(table))
 
 
 def _public_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,10 @@ class PretrainedTextClassifier(PretrainedClassifier):
         One row an epoch: `epoch`, `train_loss` and `dur` (seconds).
     n_iter_ : int
         Number of epochs.
+    n_features_in_ : int
+        Number of columns of `X`, if it had two dimensions.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, if it was a data frame with strings for names.
 
     Examples
     --------

@@ -8,6 +8,8 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Tests run in two processes; threads of both on the same cores would only wait.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import random  # noqa: E402
 from collections.abc import Callable  # noqa: E402

@@ -1,0 +1,31 @@
+"""Samples that occur more than once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sktransfer.inputs._images import ImageSamples
+from sktransfer.inputs._texts import TextSamples
+
+
+def distinct(samples: ImageSamples | TextSamples) -> tuple[np.ndarray, np.ndarray]:
+    """Return where one of each sample is, and the place of every sample among these.
+
+    They come in an order of their own. Sums of floats depend on the batch that a sample
+    is in; in this order they depend neither on the order of `X` nor on repetitions.
+    """
+    digests = [samples.digest(index).hex() for index in range(len(samples))]
+    _, chosen, places = np.unique(digests, return_index=True, return_inverse=True)
+    return chosen, places
+
+
+def merge_repeated(
+    samples: ImageSamples | TextSamples, codes: np.ndarray, weights: np.ndarray
+) -> tuple[ImageSamples | TextSamples, np.ndarray, np.ndarray]:
+    """Return each sample once a class, with the sum of the weights it came with.
+
+    To repeat a sample is thus to raise its weight, to the last bit of the result.
+    """
+    places = distinct(samples)[1] * (codes.max() + 1) + codes
+    _, chosen, groups = np.unique(places, return_index=True, return_inverse=True)
+    return samples.take(chosen), codes[chosen], np.bincount(groups, weights)
