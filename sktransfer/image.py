@@ -49,7 +49,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         How the learning rate falls to 0 after the warm-up, or that it does not.
     warmup_fraction : float, default=0.1
         Share of the training steps over which the learning rate rises to `lr`.
-    max_epochs : int, default=5
+    max_epochs : int, default=3
         Passes over the training samples; 0 leaves the probe as the result.
     probe : bool, default=True
         Fit the head to the frozen embeddings first: a linear one by logistic
@@ -137,7 +137,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         optimizer: Any = "adamw",
         lr_schedule: str = "cosine",
         warmup_fraction: float = 0.1,
-        max_epochs: int = 5,
+        max_epochs: int = 3,
         probe: bool = True,
         batch_size: int = 16,
         class_weight: Any = None,
