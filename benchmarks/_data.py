@@ -87,7 +87,10 @@ def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:
         lines = file.read().decode("utf-8", errors="replace").splitlines()
     rows = [line.split("\t", 2) for line in lines if line.count("\t") >= 2]
     texts = np.array([row[2].strip() for row in rows], dtype=object)
-    return texts, np.array([float(row[1]) for row in rows])
+    ratings = np.array([float(row[1]) for row in rows])
+    # The collections are sorted by source, and films by what was thought of them.
+    order = np.random.default_rng(0).permutation(len(rows))
+    return texts[order], ratings[order]
 
 
 def _ratings_package() -> bytes:

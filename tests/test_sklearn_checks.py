@@ -57,6 +57,7 @@ OF_TRAINING = {
     "check_class_weight_classifiers",
     "check_classifier_data_not_an_array",
     "check_classifiers_classes",
+    "check_classifiers_train",
     "check_decision_proba_consistency",
     "check_dict_unchanged",
     "check_dont_overwrite_parameters",
