@@ -50,7 +50,8 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    return (data.images * (255 / 16)).astype(np.uint8), data.target.astype(str)
+    images = (data.images * (255 / 16)).astype(np.uint8)
+    return _shuffled(images, data.target.astype(str))
 
 
 def textures() -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +75,7 @@ def solar_cells() -> tuple[np.ndarray, np.ndarray]:
     from elpv_dataset.utils import load_dataset
 
     images, defect, _ = load_dataset()
-    return images, np.where(defect > 0.5, "defect", "sound")
+    return _shuffled(images, np.where(defect > 0.5, "defect", "sound"))
 
 
 def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -87,10 +88,13 @@ def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:
         lines = file.read().decode("utf-8", errors="replace").splitlines()
     rows = [line.split("\t", 2) for line in lines if line.count("\t") >= 2]
     texts = np.array([row[2].strip() for row in rows], dtype=object)
-    ratings = np.array([float(row[1]) for row in rows])
-    # The collections are sorted by source, and films by what was thought of them.
-    order = np.random.default_rng(0).permutation(len(rows))
-    return texts[order], ratings[order]
+    return _shuffled(texts, np.array([float(row[1]) for row in rows]))
+
+
+def _shuffled(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mix samples that are sorted: films by rating, digits by writer, cells by panel."""
+    order = np.random.default_rng(0).permutation(len(y))
+    return X[order], y[order]
 
 
 def _ratings_package() -> bytes:
