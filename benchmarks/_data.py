@@ -92,7 +92,7 @@ def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shuffled(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mix samples that are sorted: films by rating, digits by writer, cells by panel."""
+    """Mix what is sorted: films by rating, digits by writer, cells by panel."""
     order = np.random.default_rng(0).permutation(len(y))
     return X[order], y[order]
 

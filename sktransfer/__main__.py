@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         description=(
             "Compare classic models with a grid search over the freeze depth and the "
             "learning rate of a pretrained network, on the same folds of real texts "
-            "and real images. Nothing is downloaded. Takes two to three minutes on two "
+            "and real images. Nothing is downloaded. Takes under three minutes on two "
             "cores, for both parts."
         ),
     )

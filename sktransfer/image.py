@@ -28,7 +28,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         or local folder that transformers loads, a `torch.nn.Module` (an
         `nn.Sequential`, or one that lists its stages in an attribute `stages`), or a
         fitted `PretrainedImageClassifier`, whose trained backbone is the start then.
-    freeze_depth : "all", int or float, default=-2
+    freeze_depth : "all", int or float, default=-1
         How many stages, from the input, stay frozen: "all"; a number of stages, counted
         from the end when negative (-1 trains the last stage, 0 all of them); or a
         fraction of them. `stage_names_` lists the stages.
@@ -49,7 +49,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         How the learning rate falls to 0 after the warm-up, or that it does not.
     warmup_fraction : float, default=0.1
         Share of the training steps over which the learning rate rises to `lr`.
-    max_epochs : int, default=3
+    max_epochs : int, default=10
         Passes over the training samples; 0 leaves the probe as the result.
     probe : bool, default=True
         Fit the head to the frozen embeddings first: a linear one by logistic
@@ -128,7 +128,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         self,
         backbone: Any = "timm/tf_efficientnet_lite0.in1k",
         *,
-        freeze_depth: Any = -2,
+        freeze_depth: Any = -1,
         head: Any = "linear",
         dropout: float = 0.1,
         lr: float = 2e-4,
@@ -137,7 +137,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         optimizer: Any = "adamw",
         lr_schedule: str = "cosine",
         warmup_fraction: float = 0.1,
-        max_epochs: int = 3,
+        max_epochs: int = 10,
         probe: bool = True,
         batch_size: int = 16,
         class_weight: Any = None,

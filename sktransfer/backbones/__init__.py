@@ -8,6 +8,7 @@ from sktransfer.backbones._preprocessing import (
     TextPreprocessing,
     collate,
 )
+from sktransfer.backbones._randomness import global_randomness_lock
 
 __all__ = [
     "Backbone",
@@ -18,5 +19,6 @@ __all__ = [
     "TextPreprocessing",
     "Uncuttable",
     "collate",
+    "global_randomness_lock",
     "load_backbone",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import threading
 import weakref
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
+from sktransfer.backbones._fingerprint import fingerprint_of
 
 logger = logging.getLogger("sktransfer")
 
@@ -48,6 +48,9 @@ class Backbone:
     split : callable
         `split(network, stages, depth)` gives the two halves as views that share the
         network's parameters, or raises `Uncuttable`.
+    identity : str, default=""
+        What tells apart backbones whose code may differ though nothing else does:
+        those made of a module that the user has written.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Backbone:
     n_features: int
     preprocessing: Any
     split: Splitter
+    identity: str = field(default="", repr=False)
+    _pristine: Backbone | None = field(default=None, repr=False)
     _cuts: dict[int, Cut] = field(default_factory=dict, repr=False)
     _replicas: dict[str, Backbone] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.RLock, repr=False)
@@ -73,14 +78,9 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of architecture, weights and preprocessing (hexadecimal)."""
-        digest = hashlib.blake2b(digest_size=16)
-        digest.update(f"{self.kind}\n{self.network}\n{self.preprocessing}".encode())
-        for name, tensor in self.network.state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy())
-        return digest.hexdigest()
+        """Digest of architecture, weights, stages and preprocessing (hexadecimal)."""
+        facts = (self.kind, self.stages, self.preprocessing, self.identity)
+        return fingerprint_of(self.network, *facts)
 
     def stage_of(self) -> dict[str, int]:
         """Return the index of the stage that owns each parameter of the network."""
@@ -107,10 +107,14 @@ class Backbone:
             return Cut(0, None, self.network)
         if depth == self.n_stages:
             return Cut(depth, self.network, StoredState())
+        if self._pristine is not None:
+            # One verdict for all devices, whatever the precision they compute in:
+            # what was trained on one is a tail on the others too.
+            if self._pristine.cut(depth).depth == 0:
+                return Cut(0, None, self.network)
+            return self._halves(depth)
         try:
-            front, tail = self.split(self.network, self.stages, depth)
-            side = ("attention_mask",) if self.kind == "text" else ()
-            cut = Cut(depth, front, tail, side)
+            cut = self._halves(depth)
             difference = self.difference(cut)
             if not difference <= CUT_TOLERANCE:
                 raise Uncuttable(
@@ -127,6 +131,11 @@ class Backbone:
             )
             return Cut(0, None, self.network)
         return cut
+
+    def _halves(self, depth: int) -> Cut:
+        front, tail = self.split(self.network, self.stages, depth)
+        side = ("attention_mask",) if self.kind == "text" else ()
+        return Cut(depth, front, tail, side)
 
     @torch.no_grad()
     def difference(self, cut: Cut) -> float:
@@ -146,10 +155,16 @@ class Backbone:
         """Return this backbone with its weights on `device`, copied there once."""
         if device.type == "cpu":
             return self
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
         with self._lock:
             if str(device) not in self._replicas:
                 network = copy.deepcopy(self.network).to(device)
-                replica = replace(self, network=network, **_fresh_state())
+                # It shares the cuts; without the replicas there is no cycle, so
+                # that the device's memory is free as soon as nobody uses it.
+                pristine = replace(self, _replicas={})
+                state = {**_fresh_state(), "_pristine": pristine}
+                replica = replace(self, network=network, **state)
                 self._replicas[str(device)] = replica
             return self._replicas[str(device)]
 
@@ -184,7 +199,7 @@ class Backbone:
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = (self.name, self.kind, self.network, self.stages, self.n_features)
-        rest = (self.preprocessing, self.split)
+        rest = (self.preprocessing, self.split, self.identity)
         return _restore, (self.fingerprint, *fields, *rest)
 
 
@@ -211,7 +226,8 @@ def _restore(fingerprint: str, *fields: Any) -> Backbone:
 
 
 def _fresh_state() -> dict[str, Any]:
-    return {"_cuts": {}, "_replicas": {}, "_lock": threading.RLock()}
+    lock = threading.RLock()
+    return {"_cuts": {}, "_replicas": {}, "_pristine": None, "_lock": lock}
 
 
 def _shared_names(whole: nn.Module, part: nn.Module) -> list[tuple[str, str]]:

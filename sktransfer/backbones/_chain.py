@@ -21,7 +21,7 @@ from torch import nn
 from sktransfer.backbones._cut import Stage, Uncuttable
 
 #: Between the embeddings and the first layer in some architectures.
-_BRIDGES = ("embeddings_project",)
+_BRIDGES = ("embeddings_project", "pre_layrnorm")
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Chain:
 
     Parameters
     ----------
-    embeddings : str
-        Qualified name of the embedding module.
-    layers : str
-        Qualified name of the list of layers.
+    embeddings : str or None
+        Qualified name of the embedding module, if it is one module.
+    layers : str or None
+        Qualified name of the list of layers, if there is one.
     bridges : tuple of str
         Modules between the two, which the stored state has already passed.
     shared : bool, default=False
         Whether the layers share their parameters, as ALBERT's do.
     """
 
-    embeddings: str
-    layers: str
+    embeddings: str | None
+    layers: str | None
     bridges: tuple[str, ...] = ()
     shared: bool = False
 
@@ -49,10 +49,12 @@ class Chain:
         self, network: nn.Module, stages: Sequence[Stage], depth: int
     ) -> tuple[nn.Module, nn.Module]:
         """Return the two halves; see `Backbone.split`."""
-        layers = network.get_submodule(self.layers)
-        assert isinstance(layers, nn.ModuleList)
+        if self.embeddings is None or self.layers is None:
+            raise Uncuttable("its embeddings or its layers are not in one module")
         if self.shared:
             raise Uncuttable("its layers share their parameters")
+        layers = network.get_submodule(self.layers)
+        assert isinstance(layers, nn.ModuleList)
         start = depth - 1
         front = replaced(
             network, {self.layers: nn.ModuleList([*layers[:start], _HandOut()])}
@@ -85,12 +87,16 @@ def find_chain(network: nn.Module, n_layers: int | None) -> Chain:
     embeddings = min(
         (n for n in names if n.rpartition(".")[2] in ("embeddings", "embedder")),
         key=lambda n: n.count("."),
+        default=None,
     )
     layers = min(
         (n for n in lists if not n.startswith(f"{embeddings}.")),
         key=lambda n: n.count("."),
+        default=None,
     )
     bridges = tuple(n for n in names if n.rpartition(".")[2] in _BRIDGES)
+    if layers is None:
+        return Chain(embeddings, None)
     listed = network.get_submodule(layers)
     assert isinstance(listed, nn.ModuleList)
     return Chain(embeddings, layers, bridges, shared=len(listed) < (n_layers or 0))
@@ -103,8 +109,11 @@ def chain_stages(
 
     What lies outside both belongs to the last stage when it runs after the last layer
     (a final normalisation), else to the first (relative position tables that all
-    layers share): that is seen from the order in which a probe batch passes.
+    layers share): that is seen from the order in which a probe batch passes. Without
+    a list of layers the whole network is one stage.
     """
+    if chain.layers is None:
+        return (Stage("encoder", tuple(network.state_dict())),)
     layers = network.get_submodule(chain.layers)
     assert isinstance(layers, nn.ModuleList)
     n_layers = len(layers)

@@ -6,23 +6,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Resampling
+
 #: Tokens fed to a model that says nothing of its longest input.
 LONGEST_INPUT = 512
 
 
-def own_pooling(folder: Path) -> str:
-    """Read the pooling that sentence-transformers keeps in a model's folder."""
-    path = folder / "1_Pooling" / "config.json"
-    if not path.is_file():
+def own_pooling(path: Path | None) -> str:
+    """Read the pooling from the file that sentence-transformers keeps of it."""
+    if path is None:
         return "mean"
     modes = json.loads(path.read_text(encoding="utf-8"))
     return "cls" if modes.get("pooling_mode_cls_token") else "mean"
 
 
-def own_max_length(folder: Path, config: Any, tokenizer: Any) -> int:
-    """Return the longest text, in tokens, that a model is meant for."""
-    path = folder / "sentence_bert_config.json"
-    if path.is_file():
+def own_max_length(path: Path | None, config: Any, tokenizer: Any) -> int:
+    """Return the longest text, in tokens, that a model is meant for.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file in which sentence-transformers keeps it.
+    config : PretrainedConfig
+        The encoder's.
+    tokenizer : PreTrainedTokenizerFast
+        The encoder's.
+    """
+    if path is not None:
         own = json.loads(path.read_text(encoding="utf-8")).get("max_seq_length")
         if own:
             return int(own)
@@ -44,3 +54,13 @@ def own_image_size(processor: Any, config: Any) -> int:
         if size.get(key):
             return int(size[key])
     return int(getattr(config, "image_size", 224) or 224)
+
+
+def own_interpolation(processor: Any) -> str:
+    """Return how a model's images were resized: one of torchvision's modes."""
+    chosen = getattr(processor, "resample", None)
+    if chosen is None:
+        return "bicubic"
+    mode = Resampling(chosen).name.lower()
+    # Tensors are resized in these ways only; bicubic is the nearest to the others.
+    return mode if mode in ("nearest", "bilinear", "bicubic") else "bicubic"

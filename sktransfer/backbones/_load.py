@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import os
 import threading
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from sktransfer.backbones._packages import (
     find_packaged,
     packaged_state_dict,
 )
+from sktransfer.backbones._sources import from_estimator, with_options
 from sktransfer.exceptions import BackboneNotFoundError, WeightsUnavailableError
 
 _TIMM = "timm/"
 
-# Pristine weights, once a process: by name and options; and by fitted source.
+# What a folder may hold that changes in training: its files, and those one deeper.
+_FOLDER_FILES = ("*", "*/*.json")
+
+# Pristine weights, once a process, by name or folder and options.
 _loaded: dict[tuple[Any, ...], Backbone] = {}
-_sources: weakref.WeakKeyDictionary[nn.Module, Backbone] = weakref.WeakKeyDictionary()
 _lock = threading.RLock()
 
 
@@ -65,19 +69,35 @@ def load_backbone(
     options = {"pooling": pooling, "max_length": max_length, "image_size": image_size}
     with _lock:
         if isinstance(backbone, str | Path):
-            key = (str(backbone), kind, *options.values())
+            name = os.path.expanduser(backbone)
+            key = (*_place(name), kind, *options.values())
             if key not in _loaded:
-                _loaded[key] = intern_backbone(_by_name(str(backbone), kind, **options))
+                _loaded[key] = intern_backbone(_by_name(name, kind, **options))
             found = _loaded[key]
-        elif isinstance(backbone, Backbone):
-            found = backbone
         elif isinstance(backbone, nn.Module):
             found = intern_backbone(_from_module(backbone, kind, **options))
         else:
-            found = _from_estimator(backbone)
+            given = isinstance(backbone, Backbone)
+            found = backbone if given else from_estimator(backbone)
+            if found.kind == kind:
+                found = with_options(found, options)
     if found.kind != kind:
         raise _wrong_kind(found.name, found.kind, kind)
     return found
+
+
+def _place(source: str | Path) -> tuple[Hashable, Hashable]:
+    """Return what identifies a source of weights: a name, or a folder as it is now."""
+    folder = Path(source).resolve()
+    if not folder.is_dir():
+        return str(source), None
+    files = sorted(f for pattern in _FOLDER_FILES for f in folder.glob(pattern))
+    found = [(file, file.stat()) for file in files if file.is_file()]
+    state = tuple((str(f), status.st_mtime_ns, status.st_size) for f, status in found)
+    for key in [key for key in _loaded if key[0] == folder and key[1] != state]:
+        # It has been written to since; nobody gets the old weights any more.
+        del _loaded[key]
+    return folder, state
 
 
 def _by_name(name: str, kind: str, **options: Any) -> Backbone:
@@ -103,6 +123,8 @@ def _by_name(name: str, kind: str, **options: Any) -> Backbone:
         return _from_transformers(name, name, kind, options)
     from sktransfer.backbones import _torchvision
 
+    if not _torchvision.knows(name) and (hint := _nearest(name)):
+        raise BackboneNotFoundError(f"torchvision has no network named {name!r}.{hint}")
     return _from_zoo(_torchvision.load_torchvision, name, options["image_size"])
 
 
@@ -130,10 +152,7 @@ def _from_package(
         return _from_transformers(entry.folder, entry.name, kind, options)
     from sktransfer.backbones import _timm
 
-    random = _timm.load_timm(entry.name, pretrained=False).network
-    body = random.get_submodule("body")
-    shapes = {name: tensor.shape for name, tensor in body.state_dict().items()}
-    weights = packaged_state_dict(entry, shapes)
+    weights = functools.partial(packaged_state_dict, entry)
     return _timm.load_timm(entry.name, weights, size=options["image_size"])
 
 
@@ -173,7 +192,7 @@ def _text_variant(source: str | Path, name: str, options: dict[str, Any]) -> Bac
     """Load a text backbone; all poolings and lengths of one share their weights."""
     from sktransfer.backbones import _transformers
 
-    key = (name, "text", "auto", None, None)
+    key = (*_place(source), "text", "auto", None, None)
     if key not in _loaded:
         _loaded[key] = _transformers.load_text(source, name)
     return _transformers.text_variant(
@@ -195,27 +214,6 @@ def _from_module(module: nn.Module, kind: str, **options: Any) -> Backbone:
             f"can be found. Got {type(module).__name__} instead."
         )
     return _transformers.from_encoder(module, options["pooling"], options["max_length"])
-
-
-def _from_estimator(estimator: Any) -> Backbone:
-    """Return the trained backbone of a fitted estimator."""
-    estimator = getattr(estimator, "estimator", estimator)  # FrozenEstimator
-    if isinstance(estimator, type) or not hasattr(estimator, "backbone"):
-        raise TypeError(
-            "The 'backbone' parameter must be a name, a folder, a torch.nn.Module or a "
-            f"fitted estimator of sktransfer. Got {estimator!r} instead."
-        )
-    if not hasattr(estimator, "backbone_"):
-        raise ValueError(
-            f"The estimator given as 'backbone', {type(estimator).__name__}, is not "
-            "fitted. Fit it on the source task first; in a parameter grid, wrap it in "
-            "sklearn.frozen.FrozenEstimator so that a search does not forget its fit."
-        )
-    network = estimator.module_
-    if network not in _sources:
-        trained = estimator.backbone_.with_tail(network.tail, network.depth)
-        _sources[network] = intern_backbone(trained)
-    return _sources[network]
 
 
 def _unavailable(name: str, error: OSError) -> WeightsUnavailableError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import uuid
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +66,18 @@ def from_module(
             size=size, mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="bicubic"
         ),
         split=split_graph,
+        identity=identity_of(module),
     )
+
+
+# Two modules may hold the same weights and differ in nothing but the code of their
+# `forward`, which can't be compared: only the same object is the same network.
+_identities: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+
+
+def identity_of(module: nn.Module) -> str:
+    """Return what identifies this very module, in this process and in others."""
+    return _identities.setdefault(module, uuid.uuid4().hex)
 
 
 def _declared_stages(module: nn.Module, name: str) -> list[str]:

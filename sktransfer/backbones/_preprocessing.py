@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,8 +81,12 @@ class TextPreprocessing:
     _digest: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        vocabulary = self.tokenizer.backend_tokenizer.to_str().encode()
-        digest = hashlib.blake2b(vocabulary, digest_size=8).hexdigest()
+        contents = json.loads(self.tokenizer.backend_tokenizer.to_str())
+        # Left there by the last call; every call says anew what it wants.
+        contents |= {"truncation": None, "padding": None}
+        digest = hashlib.blake2b(
+            json.dumps(contents).encode(), digest_size=8
+        ).hexdigest()
         object.__setattr__(self, "_digest", digest)
 
     def encode(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import timm
@@ -15,6 +15,7 @@ from sktransfer.backbones._backbone import Backbone, freeze
 from sktransfer.backbones._cut import Stage
 from sktransfer.backbones._graph import split_graph
 from sktransfer.backbones._preprocessing import ImagePreprocessing
+from sktransfer.backbones._randomness import isolated_randomness
 from sktransfer.backbones._vision import (
     VisionNetwork,
     count_features,
@@ -30,10 +31,12 @@ from sktransfer.exceptions import BackboneNotFoundError
 # Of the few models that do not say what their stages are: what strings them together.
 _CONTAINERS = {"stages", "layers", "blocks", "transformers"}
 
+WeightsFor = Callable[[Mapping[str, Sequence[int]]], Mapping[str, torch.Tensor]]
+
 
 def load_timm(
     name: str,
-    weights: Mapping[str, torch.Tensor] | None = None,
+    weights: Mapping[str, torch.Tensor] | WeightsFor | None = None,
     *,
     pretrained: bool = True,
     size: int | None = None,
@@ -45,8 +48,9 @@ def load_timm(
     name : str
         timm's name of the model, with or without "timm/" before it and the tag of its
         weights after it: "timm/tf_efficientnet_lite0.in1k".
-    weights : mapping of str to Tensor, default=None
-        A state dict under timm's names; the classifier's entries are ignored.
+    weights : mapping of str to Tensor or callable, default=None
+        A state dict under timm's names; the classifier's entries are ignored. Or a
+        function that gives one for the names and shapes of the network's tensors.
     pretrained : bool, default=True
         Without `weights`: take them from the hub, or its local cache. False leaves
         the weights random.
@@ -68,8 +72,10 @@ def load_timm(
     download = pretrained and weights is None
     _check_name(model_name, pretrained=download)
     # Weights are drawn at random first; nobody's random numbers change by that.
-    with torch.random.fork_rng(devices=[]):
+    with isolated_randomness():
         body = timm.create_model(model_name, pretrained=download, num_classes=0)
+    if callable(weights):
+        weights = weights({n: t.shape for n, t in body.state_dict().items()})
     if weights is not None:
         classifier = body.pretrained_cfg.get("classifier") or ()
         dropped = [classifier] if isinstance(classifier, str) else classifier

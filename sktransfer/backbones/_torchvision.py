@@ -14,6 +14,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from sktransfer.backbones._backbone import Backbone, freeze
 from sktransfer.backbones._graph import split_graph
 from sktransfer.backbones._preprocessing import ImagePreprocessing
+from sktransfer.backbones._randomness import isolated_randomness
 from sktransfer.backbones._vision import (
     VisionNetwork,
     count_features,
@@ -127,8 +128,14 @@ def _build(
     options = dict(_OPTIONS.get(name, {}))
     if name.startswith("vit_"):
         options["image_size"] = size
+        patch = int(name.rpartition("_")[2])
+        if size % patch:
+            raise ValueError(
+                f"The image size of {name} must be a multiple of its patches' side, "
+                f"{patch} pixels. Got {size} instead."
+            )
     # Weights are drawn at random first; nobody's random numbers change by that.
-    with torch.random.fork_rng(devices=[]):
+    with isolated_randomness():
         body = models.get_model(name, weights=None, **options)
     paths = {
         kind: [path for path, m in body.named_modules() if isinstance(m, kind)]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedModel,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel
 
 from sktransfer.backbones._backbone import Backbone, freeze
 from sktransfer.backbones._chain import chain_stages, find_chain
@@ -23,10 +18,21 @@ from sktransfer.backbones._folder import (
     LONGEST_INPUT,
     longest_input,
     own_image_size,
+    own_interpolation,
     own_max_length,
     own_pooling,
 )
+from sktransfer.backbones._module import identity_of
 from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
+from sktransfer.backbones._transformers_loading import (
+    own_file,
+    quiet_loading,
+    read_config,
+    read_encoder,
+    read_processor,
+    read_tokenizer,
+    refuse_decoder,
+)
 
 
 class TextNetwork(nn.Module):
@@ -66,6 +72,9 @@ class TextNetwork(nn.Module):
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1).clamp_min(1.0)
 
+    def extra_repr(self) -> str:
+        return f"pooling={self.pooling!r}"
+
 
 class VisionNetwork(nn.Module):
     """A vision encoder and the pooling that its architecture is used with.
@@ -74,11 +83,15 @@ class VisionNetwork(nn.Module):
     ----------
     encoder : PreTrainedModel
         Its own parameterless pooler is used where it has one, else the class token.
+    resampled : bool, default=False
+        Whether its position embeddings are resampled, to images of another size than
+        it was trained with.
     """
 
-    def __init__(self, encoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module, *, resampled: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
+        self.resampled = resampled
 
     def forward(
         self,
@@ -86,7 +99,8 @@ class VisionNetwork(nn.Module):
         state: torch.Tensor | None = None,
     ) -> torch.Tensor:
         given = pixel_values if state is None else state
-        output = self.encoder(pixel_values=given)
+        options = {"interpolate_pos_encoding": True} if self.resampled else {}
+        output = self.encoder(pixel_values=given, **options)
         if output.pooler_output is not None:
             return output.pooler_output.flatten(1)
         return output.last_hidden_state[:, 0]
@@ -94,11 +108,20 @@ class VisionNetwork(nn.Module):
 
 def load_text(source: str | Path, name: str) -> Backbone:
     """Load a text backbone from a folder, or from the hub by its id."""
-    encoder = AutoModel.from_pretrained(source, **_loading())
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    pooling = own_pooling(Path(source))
-    max_length = own_max_length(Path(source), encoder.config, tokenizer)
-    return text_backbone(encoder, tokenizer, name, pooling, max_length)
+    with quiet_loading():
+        encoder = read_encoder(source, name)
+        tokenizer = read_tokenizer(source, name)
+        pooling, max_length = _own_use(source, encoder, tokenizer)
+        return text_backbone(encoder, tokenizer, name, pooling, max_length)
+
+
+def _own_use(
+    source: str | Path, encoder: PreTrainedModel, tokenizer: Any
+) -> tuple[str, int]:
+    """Read what sentence-transformers keeps beside a model: pooling and length."""
+    pooling = own_pooling(own_file(source, "1_Pooling/config.json"))
+    described = own_file(source, "sentence_bert_config.json")
+    return pooling, own_max_length(described, encoder.config, tokenizer)
 
 
 def text_variant(backbone: Backbone, pooling: str, max_length: int | None) -> Backbone:
@@ -116,22 +139,30 @@ def text_variant(backbone: Backbone, pooling: str, max_length: int | None) -> Ba
             f"The 'max_length' parameter must be at most {longest}, the positions that "
             f"{backbone.name!r} knows. Got {max_length} instead."
         )
-    return text_backbone(encoder, own.tokenizer, backbone.name, pooling, max_length)
+    variant = text_backbone(encoder, own.tokenizer, backbone.name, pooling, max_length)
+    return replace(variant, identity=backbone.identity)
 
 
 def from_encoder(
     encoder: PreTrainedModel, pooling: str, max_length: int | None
 ) -> Backbone:
     """Return a copy of a model that the user has loaded as a backbone."""
-    source = encoder.config._name_or_path
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    backbone = text_backbone(
-        copy.deepcopy(encoder),
-        tokenizer,
-        type(encoder).__name__,
-        own_pooling(Path(source)),
-        own_max_length(Path(source), encoder.config, tokenizer),
-    )
+    name, origin = type(encoder).__name__, encoder.config._name_or_path
+    source = Path(origin) if Path(origin).is_dir() else origin
+    refuse_decoder(encoder.config, name)
+    if not origin:
+        raise ValueError(
+            f"The {name} given as 'backbone' does not say where it was loaded from, so "
+            "its tokenizer is not known. Load it with from_pretrained, or save it and "
+            "its tokenizer in a folder and give that as 'backbone'."
+        )
+    # Without the head, if it has one for some task.
+    body: Any = copy.deepcopy(encoder.base_model)
+    with quiet_loading():
+        tokenizer = read_tokenizer(source, origin)
+        use = _own_use(source, body, tokenizer)
+        backbone = text_backbone(body, tokenizer, name, *use)
+    backbone = replace(backbone, identity=identity_of(encoder))
     return text_variant(backbone, pooling, max_length)
 
 
@@ -157,14 +188,16 @@ def load_vision(
     source: str | Path, name: str, *, image_size: int | None = None
 ) -> Backbone:
     """Load a vision backbone from a folder, or from the hub by its id."""
-    encoder = AutoModel.from_pretrained(source, **_loading())
-    processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
-    preprocessing = ImagePreprocessing(
-        size=image_size or own_image_size(processor, encoder.config),
-        mean=tuple(processor.image_mean or (0.0, 0.0, 0.0)),
-        std=tuple(processor.image_std or (1.0, 1.0, 1.0)),
-    )
-    return vision_backbone(encoder, name, preprocessing)
+    with quiet_loading():
+        encoder = read_encoder(source, name)
+        processor = read_processor(source, name)
+        preprocessing = ImagePreprocessing(
+            size=image_size or own_image_size(processor, encoder.config),
+            mean=tuple(processor.image_mean or (0.0, 0.0, 0.0)),
+            std=tuple(processor.image_std or (1.0, 1.0, 1.0)),
+            interpolation=own_interpolation(processor),
+        )
+        return vision_backbone(encoder, name, preprocessing)
 
 
 def vision_backbone(
@@ -172,9 +205,21 @@ def vision_backbone(
 ) -> Backbone:
     """Return a backbone made of a vision encoder."""
     drop_trained_pooler(encoder)
-    network = freeze(VisionNetwork(encoder))
-    with torch.no_grad():
-        width = network(**preprocessing.probe_batch()).shape[1]
+    trained_size = getattr(encoder.config, "image_size", None)
+    resampled = (
+        trained_size not in (None, preprocessing.size)
+        and "interpolate_pos_encoding" in signature(encoder.forward).parameters
+    )
+    network = freeze(VisionNetwork(encoder, resampled=resampled))
+    try:
+        with torch.no_grad():
+            width = network(**preprocessing.probe_batch()).shape[1]
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ValueError(
+            f"The backbone {name!r} cannot be run on an image of {preprocessing.size} "
+            f"x {preprocessing.size} pixels: {error} Give it the image size it was "
+            "made for."
+        ) from error
     return _chained(network, name, "image", width, preprocessing)
 
 
@@ -195,17 +240,6 @@ def drop_trained_pooler(encoder: PreTrainedModel) -> None:
         encoder._modules["pooler"] = None
 
 
-def quiet_loading() -> None:
-    """Keep the library's loading report to itself: our errors say what matters."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-
-def _loading() -> dict[str, Any]:
-    quiet_loading()
-    return {"trust_remote_code": False, "dtype": torch.float32, "weights_only": True}
-
-
 def _chained(
     network: nn.Module, name: str, kind: str, width: int, preprocessing: Any
 ) -> Backbone:
@@ -223,5 +257,4 @@ def _config(network: nn.Module) -> Any:
 
 def config_kind(source: str | Path) -> str:
     """Say whether a folder's or hub id's model takes text or images."""
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    return "text" if getattr(config, "vocab_size", None) else "image"
+    return "text" if getattr(read_config(source), "vocab_size", None) else "image"

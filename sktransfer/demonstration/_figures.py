@@ -76,7 +76,7 @@ def _draw_confusion(
             fontsize=12,
             weight="bold" if row == column else "normal",
         )
-    axes.set_title(f"{model.model}\naccuracy {model.held_out['accuracy']:.3f}")
+    axes.set_title(f"{model.model}\nheld-out accuracy {model.held_out['accuracy']:.3f}")
     axes.set_xlabel("predicted label")
     axes.set_xticks(range(len(labels)), labels)
     if len(labels) > 3:

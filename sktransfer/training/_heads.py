@@ -92,5 +92,5 @@ def solve_linear(
         head.weight.zero_()
         # A class whose samples all weigh nothing is as good as never.
         head.bias.fill_(-1e4)
-        head.weight[present] = torch.as_tensor(slope, dtype=head.weight.dtype)
-        head.bias[present] = torch.as_tensor(offset, dtype=head.bias.dtype)
+        head.weight[present] = torch.as_tensor(slope).to(head.weight)
+        head.bias[present] = torch.as_tensor(offset).to(head.bias)

@@ -1,10 +1,12 @@
-"""The table of architectures, printed after the tests that fill it."""
+"""A folder with a model; the table of architectures, printed after its tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from _small_models import save_text
 
 from sktransfer.backbones import Backbone
 
@@ -23,3 +25,9 @@ def table() -> Iterator[Callable[[Backbone, float | None], None]]:
     yield add
     print(f"\n{'network':38}{'stages':>7}{'features':>9}{'difference':>12}")
     print("\n".join(rows))
+
+
+@pytest.fixture(scope="module")
+def texts_folder(tmp_path_factory) -> Path:
+    """Hold a small text encoder and its tokenizer; not to be written to."""
+    return save_text(tmp_path_factory.mktemp("text") / "bert")

@@ -35,7 +35,6 @@ from transformers import (
 from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
 from sktransfer.backbones import Backbone, collate, load_backbone
 from sktransfer.backbones._packages import find_packaged
-from sktransfer.backbones._transformers import quiet_loading
 
 MINILM = find_packaged("sentence-transformers/all-MiniLM-L6-v2")
 SIDE = 64
@@ -107,7 +106,6 @@ TEXTS = [
 
 def save(name: str, folder: Path) -> Path:
     """Save a model with random weights that look like trained ones."""
-    quiet_loading()
     config, _ = NETWORKS[name]
     encoder = AutoModel.from_config(config).eval().requires_grad_(False)
     # Some start out with blocks that add nothing; no cut could go wrong in those.

@@ -1,0 +1,47 @@
+"""Folders of small encoders with random weights, and a small network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    ViTConfig,
+    ViTImageProcessor,
+)
+
+from sktransfer.backbones._packages import find_packaged
+
+MINILM = find_packaged("sentence-transformers/all-MiniLM-L6-v2")
+LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
+WORDS = {"vocab_size": 30522, "hidden_size": 8, "max_position_embeddings": 64}
+TEXTS = ["Shares fell.", "A draw after extra time.", "Profits rose.", "A late goal."]
+LABELS = ["money", "sport", "money", "sport"]
+
+
+def save_text(folder: Path, config=None, *, tokenizer: bool = True) -> Path:
+    """Save a small encoder with random weights."""
+    config = BertConfig(**WORDS, **LAYERS) if config is None else config
+    AutoModel.from_config(config).save_pretrained(folder)
+    if tokenizer:
+        AutoTokenizer.from_pretrained(MINILM.folder).save_pretrained(folder)
+    return folder
+
+
+def save_vision(folder: Path, config=None, **processor) -> Path:
+    if config is None:
+        config = ViTConfig(hidden_size=8, image_size=32, patch_size=8, **LAYERS)
+    AutoModel.from_config(config).save_pretrained(folder)
+    side = {"height": 32, "width": 32}
+    ViTImageProcessor(size=side, **processor).save_pretrained(folder)
+    return folder
+
+
+def small(activation: nn.Module) -> nn.Sequential:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), activation, nn.Conv2d(4, 4, 3))
+    for parameter in module.parameters():
+        nn.init.constant_(parameter, 0.1)
+    return module
