@@ -40,10 +40,10 @@ ESTIMATORS = {"text": PretrainedTextClassifier, "image": PretrainedImageClassifi
 def split(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices to draw training samples from, and of those held out.
 
-    The first three fifths of a data set are for training, the rest is held out, so
+    The first two thirds of a data set are for training, the rest is held out, so
     that patches of one photograph are from different places.
     """
-    pool, rest = np.split(np.arange(len(y)), [len(y) * 3 // 5])
+    pool, rest = np.split(np.arange(len(y)), [len(y) * 2 // 3])
     return pool, np.random.default_rng(0).choice(rest, N_HELD_OUT, replace=False)
 
 
