@@ -11,7 +11,6 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
@@ -24,6 +23,7 @@ from sktransfer.inputs import (
     distinct,
     encode_targets,
     merge_repeated,
+    weigh_classes,
 )
 from sktransfer.training import (
     Recipe,
@@ -68,7 +68,9 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_samples,)
             Class labels of any sortable type.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples, at least 0. None is 1 for each.
+            Weights of the samples, at least 0. None is 1 for each. Samples that are the
+            same and of one class become one, with the sum of their weights: to repeat a
+            sample is to raise its weight.
 
         Returns
         -------
@@ -88,7 +90,8 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         columns = _columns(X)
         classes, codes = encode_targets(y, len(samples))
         weights = check_weights(sample_weight, len(samples))
-        weights = self._weigh(classes, codes, weights)
+        weights = np.ones(len(samples)) if weights is None else weights
+        weights = weigh_classes(self.class_weight, classes, codes, weights)
         kept = np.flatnonzero(weights)
         if len(kept) < len(samples):
             samples, codes, weights = samples.take(kept), codes[kept], weights[kept]
@@ -128,32 +131,6 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         self.n_iter_ = len(self.history_)
         return self
 
-    def _weigh(
-        self, classes: np.ndarray, codes: np.ndarray, weights: np.ndarray | None
-    ) -> np.ndarray:
-        """Return the product of sample and class weights."""
-        if weights is None:
-            weights = np.ones(len(codes))
-        if self.class_weight is None:
-            return weights
-        used = weights > 0
-        present = np.unique(codes[used])
-        factors = np.ones(len(classes))
-        # "balanced" adds up the weights, as scikit-learn's LogisticRegression does.
-        factors[present] = compute_class_weight(
-            self.class_weight,
-            classes=classes[present],
-            y=classes[codes[used]],
-            sample_weight=weights[used],
-        )
-        weights = weights * factors[codes]
-        if not weights.any():
-            raise ValueError(
-                "The 'class_weight' parameter leaves no sample a weight above 0. Got "
-                f"{self.class_weight!r}."
-            )
-        return weights
-
     def _extract(
         self,
         backbone: Backbone,
@@ -186,9 +163,9 @@ class PretrainedClassifier(ClassifierMixin, BaseEstimator):
         samples = samples.take(chosen)
         device = resolve_device(self.device)
         cut = self.backbone_.on(device).cut(self.module_.depth)
-        network = self.module_.eval()
-        if device.type != "cpu":
-            network = copy.deepcopy(network).to(device)
+        network = self.module_
+        if device.type != "cpu" or any(m.training for m in network.modules()):
+            network = copy.deepcopy(network).to(device).eval()
         logits = np.empty((len(samples), len(self.classes_)), dtype=np.float32)
         with torch.inference_mode(), autocast(self.precision, device)():
             for indices, inputs in input_batches(

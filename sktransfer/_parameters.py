@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from sktransfer.inputs import IMAGE_SHAPES, is_image_shape
 from sktransfer.training import OPTIMIZERS
 
 
@@ -181,14 +182,8 @@ def _is_optimizer(value: Any) -> bool:
 
 
 def _image_shape(value: Any) -> None:
-    if value is None:
-        return
-    sized = isinstance(value, tuple | list) and len(value) in (2, 3)
-    if not sized or not all(isinstance(n, Integral) and int(n) > 0 for n in value):
-        raise _Invalid(
-            "None or a tuple of positive integers: (height, width) or (height, width, "
-            "channels)"
-        )
+    if value is not None and not is_image_shape(value):
+        raise _Invalid(f"None or {IMAGE_SHAPES}")
 
 
 _CHECKS: dict[str, Check] = {

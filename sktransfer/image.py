@@ -18,7 +18,8 @@ class PretrainedImageClassifier(PretrainedClassifier):
 
     The head is fitted to the frozen network's embeddings first (Kumar et al. 2022,
     section 3.4); then it and the released stages are fine-tuned. What is frozen is
-    computed once a fit.
+    computed once a fit. Repeated samples of one class are merged into one with the sum
+    of their weights: they are computed once and count in full.
 
     Parameters
     ----------
@@ -59,10 +60,11 @@ class PretrainedImageClassifier(PretrainedClassifier):
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes by label; "balanced" makes them count alike.
+        Weights of the classes by label, 1 for those left out; "balanced" makes them
+        count alike.
     image_shape : tuple of int, default=None
         Shape of a flattened image when `X` is a 2-D array of numbers, a row an image:
-        (height, width) or (height, width, channels).
+        (height, width), (height, width, channels) or (channels, height, width).
     image_size : int, default=None
         Side of the square that images are resized to, in pixels. None is the size the
         network was trained with; a smaller one is faster.
@@ -79,12 +81,13 @@ class PretrainedImageClassifier(PretrainedClassifier):
     num_workers : int, default=0
         Processes that decode and prepare images during training and prediction.
     random_state : int, RandomState instance or None, default=None
-        Fixes the order of samples, dropout and the start of a random head. Pass an int
-        for the same result in every fit.
+        Fixes the order of samples, dropout, augmentation that draws from torch and the
+        start of a random head. Pass an int for the same result in every fit.
     verbose : int, default=0
         1 shows progress: a bar for the frozen part and a line an epoch.
     callbacks : list of skorch callbacks, default=None
-        Told of every batch and epoch. A fit uses copies; see `net_.callbacks_`.
+        Told of every batch and epoch. A fit uses copies; see `net_.callbacks_`. There
+        is no validation set: `EarlyStopping` must monitor "train_loss".
 
     Attributes
     ----------

@@ -16,7 +16,8 @@ class PretrainedTextClassifier(PretrainedClassifier):
 
     The head is fitted to the frozen encoder's embeddings first (Kumar et al. 2022,
     section 3.4); then it and the released stages are fine-tuned. What is frozen is
-    computed once a fit.
+    computed once a fit. Repeated samples of one class are merged into one with the sum
+    of their weights: they are computed once and count in full.
 
     Parameters
     ----------
@@ -56,7 +57,8 @@ class PretrainedTextClassifier(PretrainedClassifier):
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes by label; "balanced" makes them count alike.
+        Weights of the classes by label, 1 for those left out; "balanced" makes them
+        count alike.
     max_length : int, default=None
         Longest text in tokens; what is beyond is cut off. None is what the encoder was
         made for.
@@ -73,7 +75,8 @@ class PretrainedTextClassifier(PretrainedClassifier):
     verbose : int, default=0
         1 shows progress: a bar for the frozen part and a line an epoch.
     callbacks : list of skorch callbacks, default=None
-        Told of every batch and epoch. A fit uses copies; see `net_.callbacks_`.
+        Told of every batch and epoch. A fit uses copies; see `net_.callbacks_`. There
+        is no validation set: `EarlyStopping` must monitor "train_loss".
 
     Attributes
     ----------

@@ -19,6 +19,7 @@ from torch import nn
 
 from sktransfer import PretrainedImageClassifier
 from sktransfer.backbones import _load
+from sktransfer.training import FineTunedNetwork
 
 KINDS = {"text": text_classifier, "image": image_classifier}
 
@@ -81,6 +82,45 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.top(self.block(self.stem(x)))
+
+
+class Apart(Small):
+    """The same layers; those without parameters stand beside the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = {}
+        for name in self.stages:
+            for index, layer in enumerate(getattr(self, name)):
+                layers[f"{name}{index}"] = layer
+            delattr(self, name)
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+        self.stages = [name for name in layers if name[-1] in "01"]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for name in ("stem", "block", "top"):
+            for index in range(4):
+                x = getattr(self, f"{name}{index}")(x)
+        return x
+
+
+def test_dropout_among_frozen_stages_of_an_uncut_network_is_off():
+    network = Apart()
+    frozen = {name: 0 for name, _ in network.named_parameters()}
+    stage_of = frozen | {n: 2 for n in frozen if n.startswith("top")}
+    trained = FineTunedNetwork(
+        network, nn.Linear(16, 2), dropout=0.1, depth=0, stage_of=stage_of,
+        freeze_depth=2,
+    )  # fmt: skip
+    trained.train()
+    on = {name for name, module in network.named_children() if module.training}
+    assert on == {"top0", "top2", "top3"}
+    assert trained.training and network.training
+    trained.release(0)
+    trained.train()
+    on = {name for name, module in network.named_children() if module.training}
+    assert on == {f"{n}{i}" for n in ("stem", "block", "top") for i in (0, 2, 3)}
 
 
 class Branching(Small):
@@ -169,6 +209,20 @@ def test_copies_share_the_pristine_weights(kind, twin):
     assert other.backbone_ is estimator.backbone_
     assert storages(other.module_).isdisjoint(storages(estimator.module_))
     assert_array_equal(other.predict_proba(X), estimator.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trained_weights_are_there_once(kind):
+    estimator = fitted(kind)
+    assert estimator.net_.module_ is estimator.module_
+    written = pickle.dumps(estimator)
+    for twin in (pickle.loads(written), copy.deepcopy(estimator)):
+        assert twin.net_.module_ is twin.net_.module is twin.module_
+        assert not any(module.training for module in twin.module_.modules())
+    assert all(p.grad is None for p in estimator.module_.parameters())
+    trained = sum(t.nbytes for t in estimator.module_.state_dict().values())
+    backbone = len(pickle.dumps(estimator.backbone_))
+    assert len(written) <= backbone + 1.2 * trained + 20_000
 
 
 CYCLES = """

@@ -34,7 +34,8 @@ def _table(result: TaskResult) -> Table:
         caption=(
             f"CV: mean of {task.n_folds} folds, the same for all models (for the "
             "search, of its best candidate). F1: macro. Classic models with "
-            "scikit-learn's defaults. Time: everything in the row."
+            "scikit-learn's defaults. Time: everything in the row. So few labelled "
+            "samples are one draw of many; another gives other figures."
         ),
         box=box.SIMPLE_HEAD,
         pad_edge=False,

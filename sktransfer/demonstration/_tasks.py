@@ -23,10 +23,9 @@ from sktransfer.demonstration._data import (
 from sktransfer.image import PretrainedImageClassifier
 from sktransfer.text import PretrainedTextClassifier
 
-#: Draws differ: over the seeds 0 to 11, the logistic regression is right on 0.41 to
-#: 0.81 of the held-out articles and the linear SVM on 0.73 to 0.93. With this one they
-#: are at 0.56 and 0.79.
-BBC_DRAW = 7
+#: The first draw of 60 articles in which TF-IDF and logistic regression are right on
+#: about 0.55 of those held out: draws differ much. Chosen by that alone.
+BBC_DRAW = 5
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from sktransfer.features._extraction import (
     input_batches,
     make_batch,
     record_lengths,
+    stack,
 )
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "input_batches",
     "make_batch",
     "record_lengths",
+    "stack",
 ]

@@ -156,6 +156,11 @@ def make_batch(
     """Return the batch that the tail takes: padded texts, or stacked tensors."""
     if is_ragged(backbone, cut):
         return collate(records, {"input_ids": backbone.preprocessing.pad_token_id})
+    return stack(records)
+
+
+def stack(records: Sequence[Record]) -> dict[str, torch.Tensor]:
+    """Return records of one shape as a batch."""
     return {name: torch.stack([r[name] for r in records]) for name in records[0]}
 
 

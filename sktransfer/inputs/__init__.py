@@ -1,11 +1,14 @@
 """Raw ``X``, ``y`` and ``sample_weight`` to validated samples, codes and weights."""
 
+from sktransfer.inputs._arrays import IMAGE_SHAPES, is_image_shape
 from sktransfer.inputs._images import ImageSamples, as_images
 from sktransfer.inputs._repeated import distinct, merge_repeated
 from sktransfer.inputs._targets import check_weights, encode_targets
 from sktransfer.inputs._texts import TextSamples, as_texts
+from sktransfer.inputs._weights import weigh_classes
 
 __all__ = [
+    "IMAGE_SHAPES",
     "ImageSamples",
     "TextSamples",
     "as_images",
@@ -13,5 +16,7 @@ __all__ = [
     "check_weights",
     "distinct",
     "encode_targets",
+    "is_image_shape",
     "merge_repeated",
+    "weigh_classes",
 ]

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_array
+
+#: What errors say that an `image_shape` is.
+IMAGE_SHAPES = (
+    "a tuple of positive integers, (H, W), (H, W, C) or (C, H, W) with C in 1, 3, 4"
+)
 
 _CHANNELS = (1, 3, 4)
 # What resizing in floating point may add to 1; it is clipped when a sample is read.
@@ -166,18 +172,23 @@ def _on_white(pixels: np.ndarray) -> np.ndarray:
     return colour * opacity + (1 - opacity)
 
 
-def _checked_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
-    if (
+def is_image_shape(image_shape: Any) -> bool:
+    """Say whether a value is one of the `IMAGE_SHAPES`."""
+    return (
         isinstance(image_shape, (tuple, list))
         and len(image_shape) in (2, 3)
         and all(isinstance(side, numbers.Integral) for side in image_shape)
         and all(side > 0 for side in image_shape)
-        and (len(image_shape) == 2 or {image_shape[0], image_shape[2]} & {*_CHANNELS})
-    ):
+        and (len(image_shape) == 2 or not {*_CHANNELS}.isdisjoint(image_shape[::2]))
+    )
+
+
+def _checked_image_shape(image_shape: Sequence[int]) -> tuple[int, ...]:
+    if is_image_shape(image_shape):
         return tuple(int(side) for side in image_shape)
     raise ValueError(
-        "The 'image_shape' parameter must be (H, W), (H, W, C) or (C, H, W) with "
-        f"positive integers and C in 1, 3, 4. Got {image_shape!r} instead."
+        f"The 'image_shape' parameter must be {IMAGE_SHAPES}. Got {image_shape!r} "
+        "instead."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,17 @@ class BatchLoader:
         return self.collate(records), targets
 
 
+def count_batches(n_samples: int, batch_size: int) -> int:
+    """Return the number of batches in an epoch.
+
+    A single sample that is left over joins the last batch: batch normalisation in a
+    head can't train on one.
+    """
+    n_batches = math.ceil(n_samples / batch_size)
+    alone = batch_size > 1 and n_samples % batch_size == 1
+    return max(1, n_batches - 1) if alone else n_batches
+
+
 class GroupedBatches(Sampler[list[int]]):
     """Shuffled batches of samples of about the same length.
 
@@ -123,7 +135,7 @@ class GroupedBatches(Sampler[list[int]]):
         self.generator = generator
 
     def __len__(self) -> int:
-        return math.ceil(self.n_samples / self.batch_size)
+        return count_batches(self.n_samples, self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.randperm(self.n_samples, generator=self.generator).tolist()
@@ -136,9 +148,10 @@ class GroupedBatches(Sampler[list[int]]):
                     order[start : start + window], key=lengths.__getitem__
                 )
             ]
+        starts = [i * self.batch_size for i in range(len(self))]
         batches = [
-            order[start : start + self.batch_size]
-            for start in range(0, self.n_samples, self.batch_size)
+            order[start:stop]
+            for start, stop in itertools.pairwise([*starts, self.n_samples])
         ]
         for index in torch.randperm(len(batches), generator=self.generator).tolist():
             yield batches[index]

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
-#: torch's random state is one for all threads of a process: two fits that train at the
-#: same time would disturb each other's dropout, and no `random_state` could fix it.
-_rng_lock = threading.RLock()
+from sktransfer.backbones import global_randomness_lock
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -45,8 +42,32 @@ def autocast(
 
 @contextlib.contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global random state, and put back what was there."""
-    devices = [device] if device.type == "cuda" else []
-    with _rng_lock, torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+    """Seed torch's global random state, and put back what was there.
+
+    The processor's and the one device's only: `torch.manual_seed` would seed all
+    devices of the machine. Two fits that trained at the same time would disturb each
+    other's dropout, and no `random_state` could fix it; so one waits for the other.
+    """
+    with global_randomness_lock, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        with _seeded(seed, device):
+            yield
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the random state of an accelerator, and put back what was there."""
+    if device.type == "cpu":
         yield
+        return
+    accelerator: Any = torch.get_device_module(device)
+    # There is one MPS device only, and its functions take none.
+    where = () if device.type == "mps" else (device,)
+    current = accelerator.device(device) if where else contextlib.nullcontext()
+    before = accelerator.get_rng_state(*where)
+    with current:
+        accelerator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        accelerator.set_rng_state(before, *where)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from sktransfer.backbones import Backbone, Cut, StoredState
 from sktransfer.features import (
@@ -18,21 +19,23 @@ from sktransfer.features import (
     Record,
     make_batch,
     record_lengths,
+    stack,
 )
-from sktransfer.training._batches import BatchLoader, TrainingSet
+from sktransfer.training._batches import BatchLoader, TrainingSet, count_batches
 from sktransfer.training._device import autocast, own_randomness
-from sktransfer.training._heads import Head, build_head, solve_linear
+from sktransfer.training._heads import Head, build_head, is_plain_linear, solve_linear
 from sktransfer.training._module import FineTunedNetwork, new_network
 from sktransfer.training._net import (
     OPTIMIZERS,
     FineTuningNet,
     RateFactor,
-    schedule_callback,
+    RateSchedule,
 )
 
 #: How a head that has no closed problem to solve is trained alone, before the rest.
 _HEAD_GROUPS = {"lr": 1e-3, "layer_decay": 1.0, "weight_decay": 1e-2}
 _HEAD_EPOCHS = 50
+_HEAD_REMEDY = "That is the head alone: scale its outputs down, or set probe=False."
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,11 @@ def fine_tune(
             _probe(backbone, cut, network, data, recipe, device)
         # After a probe there is nothing left to learn while the backbone is frozen.
         learns = network.released or not recipe.probe
-        net = _new_net(backbone, cut, network, data, recipe, device)
         records = data.records if data.augmented is None else data.augmented
         training_set = TrainingSet(records, data.codes, data.weights)
+        net = _new_net(backbone, cut, network, training_set, recipe, device)
         net.run(training_set, recipe.max_epochs if learns else 0)
-    return network.cpu().eval(), net
+    return network, net
 
 
 def _probe(
@@ -124,9 +127,7 @@ def _probe(
     device: torch.device,
 ) -> None:
     """Fit the head to the embeddings of the backbone as it was pretrained."""
-    embed = functools.partial(
-        _embed, backbone, cut, network, batch_size=recipe.batch_size, device=device
-    )
+    embed = functools.partial(_embed, backbone, cut, network, recipe, device)
     context = autocast(recipe.precision, device)
     with torch.inference_mode(), context():
         draws = [embed(data.records)]
@@ -139,38 +140,57 @@ def _probe(
     features = np.concatenate(draws)
     codes = np.tile(data.codes, len(draws))
     weights = np.tile(data.weights, len(draws)) / len(draws)
-    if isinstance(network.head, nn.Linear):
+    if is_plain_linear(network.head):
         solve_linear(network.head, features, codes, weights)
     else:
         _train_head(network.head, features, codes, weights, recipe, device)
+        network.to(device)
 
 
 def _embed(
     backbone: Backbone,
     cut: Cut,
     network: FineTunedNetwork,
-    records: Sequence[Record] | PreparedImages,
-    *,
-    front: Callable[..., dict[str, torch.Tensor]] | None = None,
-    batch_size: int,
+    recipe: Recipe,
     device: torch.device,
+    records: Sequence[Record] | PreparedImages,
+    front: Callable[..., dict[str, torch.Tensor]] | None = None,
 ) -> np.ndarray:
     """Return the embeddings of records, (n_samples, n_features) float32."""
     network.eval()
     lengths = record_lengths(backbone, cut, records)
     order = np.arange(len(records)) if lengths is None else np.argsort(lengths)
     embeddings = np.empty((len(records), backbone.n_features), dtype=np.float32)
-    for start in range(0, len(order), batch_size):
-        indices = order[start : start + batch_size]
-        chosen = [records[i] for i in indices]
-        batch = (
-            stack(chosen) if front is not None else make_batch(backbone, cut, chosen)
-        )
-        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    size = recipe.batch_size
+    batches = [order[i : i + size].tolist() for i in range(0, len(order), size)]
+    loader = DataLoader(
+        records,  # type: ignore[arg-type]
+        batch_sampler=batches,
+        collate_fn=_collate(backbone, cut, records),
+        num_workers=_workers(recipe, records),
+        generator=torch.Generator().manual_seed(_draw_seed()),
+    )
+    for indices, inputs in zip(batches, loader, strict=True):
+        batch = {name: tensor.to(device) for name, tensor in inputs.items()}
         if front is not None:
             batch = front(**batch)
         embeddings[indices] = network.tail(**batch).float().cpu().numpy()
     return embeddings
+
+
+def _collate(
+    backbone: Backbone, cut: Cut, records: Sequence[Record] | PreparedImages
+) -> Callable[[Sequence[Record]], dict[str, torch.Tensor]]:
+    """Return what makes a batch of records."""
+    if isinstance(records, PreparedImages):
+        # Worker processes make these batches: they get no backbone to unpickle.
+        return stack
+    return functools.partial(make_batch, backbone, cut)
+
+
+def _workers(recipe: Recipe, records: Sequence[Record] | PreparedImages) -> int:
+    """Return how many processes prepare records: none where they are at hand."""
+    return recipe.num_workers if isinstance(records, PreparedImages) else 0
 
 
 def _train_head(
@@ -197,6 +217,7 @@ def _train_head(
         autocast=autocast("float32", device),
         optimizer=OPTIMIZERS["adamw"],
         iterator_train=BatchLoader(stack, seed=_draw_seed()),
+        remedy=_HEAD_REMEDY,
         batch_size=recipe.batch_size,
         train_split=None,
         verbose=0,
@@ -210,19 +231,21 @@ def _new_net(
     backbone: Backbone,
     cut: Cut,
     network: FineTunedNetwork,
-    data: TrainingData,
+    training_set: TrainingSet,
     recipe: Recipe,
     device: torch.device,
 ) -> FineTuningNet:
-    n_steps = recipe.max_epochs * -(-len(data.codes) // recipe.batch_size)
-    factor = RateFactor(recipe.lr_schedule, n_steps, recipe.warmup_fraction)
-    augmented = data.augmented is not None
-    decoded_each_time = augmented or isinstance(data.records, PreparedImages)
+    records = training_set.records
+    n_batches = count_batches(len(training_set), recipe.batch_size)
+    factor = RateFactor(
+        recipe.lr_schedule, recipe.max_epochs * n_batches, recipe.warmup_fraction
+    )
+    changes = isinstance(records, PreparedImages) and records.augment is not None
     loader = BatchLoader(
-        stack if augmented else functools.partial(make_batch, backbone, cut),
+        _collate(backbone, cut, records),
         seed=_draw_seed(),
-        lengths=record_lengths(backbone, cut, data.records),
-        num_workers=recipe.num_workers if decoded_each_time else 0,
+        lengths=record_lengths(backbone, cut, records),
+        num_workers=_workers(recipe, records),
     )
     return FineTuningNet(
         network,
@@ -231,7 +254,7 @@ def _new_net(
             "layer_decay": recipe.layer_decay,
             "weight_decay": recipe.weight_decay,
         },
-        front=cut.tail_batch if augmented else None,
+        front=cut.tail_batch if changes else None,
         autocast=autocast(recipe.precision, device),
         optimizer=_optimizer(recipe.optimizer),
         lr=recipe.lr,
@@ -241,7 +264,7 @@ def _new_net(
         train_split=None,
         verbose=recipe.verbose,
         # Callbacks have a state, and a fit leaves the estimator's parameters alone.
-        callbacks=[schedule_callback(factor), *copy.deepcopy(recipe.callbacks or [])],
+        callbacks=[RateSchedule(factor), *copy.deepcopy(recipe.callbacks or [])],
         device=str(device),
     )
 
@@ -250,11 +273,6 @@ def _optimizer(optimizer: str | type[torch.optim.Optimizer]) -> Any:
     if optimizer == "sgd":
         return functools.partial(torch.optim.SGD, momentum=0.9)
     return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-
-
-def stack(records: Sequence[Record]) -> dict[str, torch.Tensor]:
-    """Return records of one shape as a batch."""
-    return {name: torch.stack([r[name] for r in records]) for name in records[0]}
 
 
 def _draw_seed() -> int:

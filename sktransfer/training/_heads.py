@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -52,6 +53,16 @@ def build_head(head: Head, n_features: int, n_outputs: int) -> nn.Module:
     return module
 
 
+def is_plain_linear(head: nn.Module) -> TypeGuard[nn.Linear]:
+    """Say whether a head is a plain linear layer with its weights to itself.
+
+    A subclass may compute something else, and old-style weight normalisation sets the
+    weights anew in each forward pass.
+    """
+    names = {name for name, _ in head.named_parameters()}
+    return type(head) is nn.Linear and names == {"weight", "bias"}
+
+
 def solve_linear(
     head: nn.Linear, features: np.ndarray, codes: np.ndarray, weights: np.ndarray
 ) -> None:
@@ -63,7 +74,7 @@ def solve_linear(
     Parameters
     ----------
     head : Linear
-        One output a class. Overwritten.
+        One output a class, on any device. Overwritten.
     features : ndarray of shape (n_samples, n_features)
         Embeddings.
     codes : ndarray of shape (n_samples,)

@@ -73,18 +73,34 @@ class FineTunedNetwork(nn.Module):
         if mode:
             if not self.released:
                 self.tail.eval()
-            _keep_frozen_parts_still(self.tail)
+            for module in _still(self.tail):
+                module.eval()
         return self
 
 
-def _keep_frozen_parts_still(module: nn.Module) -> None:
-    parameters = list(module.parameters())
-    frozen = bool(parameters) and not any(p.requires_grad for p in parameters)
-    if frozen or isinstance(module, _BatchNorm):
-        module.eval()
-        return
-    for child in module.children():
-        _keep_frozen_parts_still(child)
+def _still(tail: nn.Module) -> list[nn.Module]:
+    """Return the parts of a tail that compute in training as they do afterwards.
+
+    Where an architecture can't be cut, the frozen stages are in the tail too. What has
+    no parameters, such as dropout, belongs to them if it is registered before the first
+    part that trains.
+    """
+    still: list[nn.Module] = []
+    trains = {module: _training_share(module) for module in tail.modules()}
+    has_frozen = trains[tail] not in (1.0, None)
+    starts = [m for m in tail.modules() if trains[m] == 1.0] if has_frozen else []
+    before = bool(starts)
+    for module, share in trains.items():
+        before = before and module is not starts[0]
+        if share == 0.0 or isinstance(module, _BatchNorm) or (before and share is None):
+            still.append(module)
+    return still
+
+
+def _training_share(module: nn.Module) -> float | None:
+    """Return the share of a module's parameters that train; None if it has none."""
+    trains = [parameter.requires_grad for parameter in module.parameters()]
+    return sum(trains) / len(trains) if trains else None
 
 
 def new_network(

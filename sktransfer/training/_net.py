@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -36,6 +36,8 @@ class FineTuningNet(NeuralNet):
         The frozen part, run on each batch of inputs that change from epoch to epoch.
     autocast : callable
         Gives the context that forward passes run in.
+    remedy : str
+        What an error says to do when training diverges.
     **kwargs
         skorch's.
     """
@@ -47,12 +49,14 @@ class FineTuningNet(NeuralNet):
         groups: dict[str, float],
         front: Callable[..., dict[str, torch.Tensor]] | None,
         autocast: Callable[[], contextlib.AbstractContextManager[Any]],
+        remedy: str = "Lower the 'lr' parameter.",
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
         self.groups = groups
         self.front = front
         self.autocast = autocast
+        self.remedy = remedy
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
         """Give the optimizer one group of parameters a stage."""
@@ -81,29 +85,77 @@ class FineTuningNet(NeuralNet):
         losses = nn.functional.cross_entropy(y_pred, codes, reduction="none")
         return (losses * weights).mean()
 
+    def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Run an epoch, and raise an error if its loss is not finite."""
+        super().run_single_epoch(*args, **kwargs)
+        losses = [batch["train_loss"] for batch in self.history[-1, "batches"]]
+        self._check_finite(losses, f"the loss in epoch {len(self.history)}")
+
     def run(self, dataset: Any, epochs: int) -> None:
-        """Train; unlike skorch's `fit`, let a `KeyboardInterrupt` through."""
+        """Train; unlike skorch's `fit`, let a `KeyboardInterrupt` through.
+
+        Afterwards the module is on the processor, in evaluation mode.
+
+        Raises
+        ------
+        ValueError
+            If training diverges: the loss, or an output at the end, is not finite.
+        """
         self.initialize()
         self.notify("on_train_begin", X=dataset, y=None)
         self.fit_loop(dataset, None, epochs=epochs)
         self.notify("on_train_end", X=dataset, y=None)
+        self.module_.eval()
+        if epochs:
+            self._check_last_step(dataset)
         self._forget_training()
+
+    def _check_last_step(self, dataset: Any) -> None:
+        """Raise an error if the last step, which no loss has seen, spoilt the net."""
+        samples = [dataset[i] for i in range(min(len(dataset), self.batch_size))]
+        loader: Any = self.iterator_train
+        inputs, _ = loader.collate_samples(samples)
+        with torch.inference_mode():
+            outputs = self.infer(inputs)
+        self._check_finite(outputs.flatten().tolist(), "an output after the last step")
+
+    def _check_finite(self, values: Iterable[float], what: str) -> None:
+        bad = [value for value in values if not math.isfinite(value)]
+        if bad:
+            raise ValueError(
+                f"Training diverged: {what} is {bad[0]} with lr={self.groups['lr']:g}. "
+                f"{self.remedy}"
+            )
 
     def _forget_training(self) -> None:
         """Drop what only training needs: it holds several times the weights."""
+        self.module_.cpu().zero_grad()
+        self.device = "cpu"
         self.optimizer_ = None
         self.front = None
         self.iterator_train = torch.utils.data.DataLoader
         self.callbacks: list[Any] = [
             callback
             for callback in self.callbacks or []
-            if not isinstance(callback, LRScheduler)
+            if not isinstance(callback, RateSchedule)
         ]
         self.callbacks_: list[Any] = [
             (name, callback)
             for name, callback in self.callbacks_
-            if not isinstance(callback, LRScheduler)
+            if not isinstance(callback, RateSchedule)
         ]
+        for _, callback in self.callbacks_:
+            if isinstance(callback, LRScheduler):
+                # It holds the optimizer.
+                vars(callback).pop("lr_scheduler_", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # skorch writes the module into bytes of their own, for another device. It is on
+        # the processor; and as a plain attribute it stays the estimator's own module.
+        return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
 
 class RateFactor:
@@ -134,8 +186,10 @@ class RateFactor:
         return 1.0 - progress if self.schedule == "linear" else 1.0
 
 
-def schedule_callback(factor: RateFactor) -> LRScheduler:
-    """Return the skorch callback that applies a `RateFactor` after every batch."""
-    return LRScheduler(
-        torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
-    )
+class RateSchedule(LRScheduler):
+    """Applies a `RateFactor` after every batch."""
+
+    def __init__(self, factor: RateFactor) -> None:
+        super().__init__(
+            torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
+        )
