@@ -135,7 +135,9 @@ def two_layers(n_features: int, n_outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(n_features, 16), nn.Tanh(), nn.Linear(16, n_outputs))
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp", two_layers], ids=str)
+@pytest.mark.parametrize(
+    "head", ["linear", "mlp", two_layers], ids=["linear", "mlp", "callable"]
+)
 @pytest.mark.parametrize("freeze_depth", ["all", -1])
 def test_heads(head, freeze_depth):
     X, y = images()
