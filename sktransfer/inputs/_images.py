@@ -21,7 +21,8 @@ from sktransfer.inputs._arrays import (
     unflatten,
 )
 from sktransfer.inputs._containers import describe, refuse_empty, unpack
-from sktransfer.inputs._decode import decode, read_bytes
+from sktransfer.inputs._decode import decode
+from sktransfer.inputs._files import content_digest
 
 _EXPECTED = (
     "expected a path (str or pathlib.Path), bytes, a PIL image, or an array of shape "
@@ -39,11 +40,20 @@ class ImageSamples:
         views of shape (H, W, C).
     positions : ndarray of shape (n_samples,), int
         Where each sample stood in the user's `X`, for error messages.
+    digests : list of bytes or None, default=None
+        What `digest` gives of each sample, as far as it is known already.
     """
 
-    def __init__(self, sources: list[Any], positions: np.ndarray) -> None:
+    def __init__(
+        self,
+        sources: list[Any],
+        positions: np.ndarray,
+        digests: list[bytes | None] | None = None,
+    ) -> None:
         self._sources = sources
         self._positions = positions
+        unknown: list[bytes | None] = [None] * len(sources)
+        self._digests = unknown if digests is None else digests
 
     def __len__(self) -> int:
         return len(self._sources)
@@ -71,7 +81,11 @@ class ImageSamples:
     def take(self, indices: Any) -> ImageSamples:
         """Return the samples at `indices` (integers, or a boolean mask)."""
         chosen = np.arange(len(self))[indices]
-        return ImageSamples([self._sources[i] for i in chosen], self._positions[chosen])
+        return ImageSamples(
+            [self._sources[i] for i in chosen],
+            self._positions[chosen],
+            [self._digests[i] for i in chosen],
+        )
 
     def digest(self, index: int) -> bytes:
         """Return a digest of the content of sample `index`.
@@ -92,17 +106,22 @@ class ImageSamples:
         ValueError
             If the file cannot be read, or the PIL image not decoded.
         """
-        source = self._sources[operator.index(index)]
+        known = self._digests[operator.index(index)]
+        if known is None:
+            known = self._digests[index] = self._new_digest(index)
+        return known
+
+    def _new_digest(self, index: int) -> bytes:
+        source = self._sources[index]
         if isinstance(source, (Image.Image, np.ndarray)):
             pixels = self._pixels(index)
             digest = blake2b(f"{pixels.shape} {pixels.dtype}".encode(), digest_size=16)
             digest.update(np.ascontiguousarray(pixels).data)
             return digest.digest()
         try:
-            content = read_bytes(source)
+            return content_digest(source)
         except ValueError as error:
             raise self._located(error, index) from error
-        return blake2b(content, digest_size=16, person=b"file").digest()
 
     def _pixels(self, index: int) -> np.ndarray:
         source = self._sources[index]

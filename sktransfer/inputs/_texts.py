@@ -20,10 +20,16 @@ class TextSamples:
     ----------
     texts : list of str or list of (str, str)
         Validated samples, as `as_texts` makes them.
+    digests : list of bytes or None, default=None
+        What `digest` gives of each sample, as far as it is known already.
     """
 
-    def __init__(self, texts: list[Text]) -> None:
+    def __init__(
+        self, texts: list[Text], digests: list[bytes | None] | None = None
+    ) -> None:
         self._texts = texts
+        unknown: list[bytes | None] = [None] * len(texts)
+        self._digests = unknown if digests is None else digests
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -35,7 +41,9 @@ class TextSamples:
     def take(self, indices: Any) -> TextSamples:
         """Return the samples at `indices` (integers, or a boolean mask)."""
         chosen = np.arange(len(self))[indices]
-        return TextSamples([self._texts[i] for i in chosen])
+        return TextSamples(
+            [self._texts[i] for i in chosen], [self._digests[i] for i in chosen]
+        )
 
     def digest(self, index: int) -> bytes:
         """Return a digest of the text of sample `index`.
@@ -51,12 +59,18 @@ class TextSamples:
             BLAKE2b over the UTF-8 text; no pair shares its input with a single
             text or with a pair that is divided elsewhere.
         """
-        text = self[index]
-        if isinstance(text, str):
-            return blake2b(b"text\0" + text.encode(), digest_size=16).digest()
-        first, second = (part.encode() for part in text)
-        prefix = b"pair\0" + len(first).to_bytes(8, "little")
-        return blake2b(prefix + first + second, digest_size=16).digest()
+        known = self._digests[operator.index(index)]
+        if known is None:
+            known = self._digests[index] = _digest(self._texts[index])
+        return known
+
+
+def _digest(text: Text) -> bytes:
+    if isinstance(text, str):
+        return blake2b(b"text\0" + text.encode(), digest_size=16).digest()
+    first, second = (part.encode() for part in text)
+    prefix = b"pair\0" + len(first).to_bytes(8, "little")
+    return blake2b(prefix + first + second, digest_size=16).digest()
 
 
 def as_texts(X: Any) -> TextSamples:
