@@ -3,6 +3,7 @@
 from sktransfer.backbones._backbone import Backbone
 from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
 from sktransfer.backbones._load import load_backbone
+from sktransfer.backbones._module import identity_of
 from sktransfer.backbones._preprocessing import (
     ImagePreprocessing,
     TextPreprocessing,
@@ -20,5 +21,6 @@ __all__ = [
     "Uncuttable",
     "collate",
     "global_randomness_lock",
+    "identity_of",
     "load_backbone",
 ]

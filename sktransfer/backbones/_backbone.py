@@ -14,7 +14,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
+from sktransfer.backbones._cut import (
+    Cut,
+    Stage,
+    StoredState,
+    Uncuttable,
+    shared_names,
+)
 from sktransfer.backbones._fingerprint import fingerprint_of
 
 logger = logging.getLogger("sktransfer")
@@ -22,8 +28,7 @@ logger = logging.getLogger("sktransfer")
 #: Largest relative difference allowed between the two halves and the whole.
 CUT_TOLERANCE = 1e-5
 
-
-Splitter = Callable[[nn.Module, Sequence[Stage], int], tuple[nn.Module, nn.Module]]
+PartOf = Callable[[nn.Module, Sequence[Stage], int, int], nn.Module]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +50,11 @@ class Backbone:
         Width of the embedding.
     preprocessing : TextPreprocessing or ImagePreprocessing
         How a raw sample becomes the network's input.
-    split : callable
-        `split(network, stages, depth)` gives the two halves as views that share the
-        network's parameters, or raises `Uncuttable`.
+    part : callable
+        `part(network, stages, start, stop)` gives the stages [start, stop) as a module
+        that shares the network's parameters, or raises `Uncuttable`. It takes the
+        inputs if it starts at 0, else the state at `start`; it gives the state at
+        `stop`, at the end the embedding.
     identity : str, default=""
         What tells apart backbones whose code may differ though nothing else does:
         those made of a module that the user has written.
@@ -59,10 +66,11 @@ class Backbone:
     stages: tuple[Stage, ...]
     n_features: int
     preprocessing: Any
-    split: Splitter
+    part: PartOf
     identity: str = field(default="", repr=False)
     _pristine: Backbone | None = field(default=None, repr=False)
     _cuts: dict[int, Cut] = field(default_factory=dict, repr=False)
+    _betweens: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
     _replicas: dict[str, Backbone] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.RLock, repr=False)
 
@@ -93,9 +101,9 @@ class Backbone:
     def cut(self, depth: int) -> Cut:
         """Return the backbone in two halves, verified once for each depth.
 
-        An architecture that cannot be cut at `depth` gives the whole network as its
-        tail: training is right all the same, only without the saving, and a message
-        at level INFO says so once.
+        An architecture that cannot be cut there gives the whole network as its tail:
+        training is right all the same, only without the saving, and a message at
+        level INFO says so once.
         """
         with self._lock:
             if depth not in self._cuts:
@@ -110,16 +118,10 @@ class Backbone:
         if self._pristine is not None:
             # One verdict for all devices, whatever the precision they compute in:
             # what was trained on one is a tail on the others too.
-            if self._pristine.cut(depth).depth == 0:
-                return Cut(0, None, self.network)
-            return self._halves(depth)
+            cuttable = self._pristine.cut(depth).depth > 0
+            return self._halves(depth) if cuttable else Cut(0, None, self.network)
         try:
-            cut = self._halves(depth)
-            difference = self.difference(cut)
-            if not difference <= CUT_TOLERANCE:
-                raise Uncuttable(
-                    f"the two halves differ from the whole by {difference:.1e}"
-                )
+            return self._verified_halves(depth)
         except Uncuttable as reason:
             logger.info(
                 "%s cannot be cut after stage %r: %s. Its %d frozen stages are "
@@ -130,26 +132,94 @@ class Backbone:
                 depth,
             )
             return Cut(0, None, self.network)
-        return cut
 
     def _halves(self, depth: int) -> Cut:
-        front, tail = self.split(self.network, self.stages, depth)
+        front = self.part(self.network, self.stages, 0, depth)
+        tail = self.part(self.network, self.stages, depth, self.n_stages)
         side = ("attention_mask",) if self.kind == "text" else ()
         return Cut(depth, front, tail, side)
 
-    @torch.no_grad()
+    def _verified_halves(self, depth: int) -> Cut:
+        cut = self._halves(depth)
+        difference = self.difference(cut)
+        if not difference <= CUT_TOLERANCE:
+            found = f"the two halves differ from the whole by {difference:.1e}"
+            raise Uncuttable(found)
+        return cut
+
+    def between(self, shallow: int, deep: int) -> nn.Module | None:
+        """Return the stages between two cuts, verified once for each pair.
+
+        Parameters
+        ----------
+        shallow, deep : int
+            Depths, `0 < shallow < deep <= n_stages`.
+
+        Returns
+        -------
+        between : Module or None
+            `between(state=..., **side)` takes the state at `shallow`, and what the
+            tail of a cut takes beside it, to the state at `deep`: at `n_stages` the
+            embedding. It shares the pristine parameters. None if the architecture
+            cannot be cut at both depths.
+
+        Raises
+        ------
+        ValueError
+            If these are no two depths in this order.
+        """
+        if not 0 < shallow < deep <= self.n_stages:
+            raise ValueError(
+                f"Two depths of {self.name!r} in ascending order, from 1 to "
+                f"{self.n_stages}, were expected. Got {shallow} and {deep}."
+            )
+        with self._lock:
+            if (shallow, deep) not in self._betweens:
+                self._betweens[shallow, deep] = self._new_between(shallow, deep)
+            return self._betweens[shallow, deep]
+
+    def _new_between(self, shallow: int, deep: int) -> nn.Module | None:
+        if self._pristine is not None:
+            if self._pristine.between(shallow, deep) is None:
+                return None
+            return self.part(self.network, self.stages, shallow, deep)
+        try:
+            cut = self._known_cut(shallow)
+            if deep == self.n_stages:
+                return cut.tail
+            front = self._known_cut(deep).front
+            between = self.part(self.network, self.stages, shallow, deep)
+        except Uncuttable:
+            return None
+        exact = self._difference(front, cut, between) <= CUT_TOLERANCE
+        return between if exact else None
+
+    def _known_cut(self, depth: int) -> Cut:
+        """Return the cut at a depth, or raise `Uncuttable` instead of telling so."""
+        if depth not in self._cuts:
+            self._cuts[depth] = self._verified_halves(depth)
+        if self._cuts[depth].depth == 0:
+            raise Uncuttable(f"it cannot be cut at depth {depth}")
+        return self._cuts[depth]
+
     def difference(self, cut: Cut) -> float:
         """Return the largest difference of two halves from the whole, relative.
 
         Both ways are run on a probe batch; the difference is relative to the largest
         absolute value of the embedding.
         """
+        return self._difference(self.network, cut, cut.tail)
+
+    @torch.no_grad()
+    def _difference(self, direct: Any, cut: Cut, rest: nn.Module) -> float:
+        """Compare the direct way to a state with the one by a cut, on a probe batch."""
         device = next(self.network.parameters()).device
         probe = self.preprocessing.probe_batch()
         inputs = {name: tensor.to(device) for name, tensor in probe.items()}
-        whole = self.network(**inputs)
-        halves = cut.tail(**cut.tail_batch(**inputs))
-        return float((whole - halves).abs().max() / whole.abs().max().clamp_min(1e-12))
+        expected = direct(**inputs)
+        found = rest(**cut.tail_batch(**inputs))
+        scale = expected.abs().max().clamp_min(1e-12)
+        return float((expected - found).abs().max() / scale)
 
     def on(self, device: torch.device) -> Backbone:
         """Return this backbone with its weights on `device`, copied there once."""
@@ -178,7 +248,7 @@ class Backbone:
         depth : int
             The depth the tail was cut at.
         """
-        owner = dict(_shared_names(self.network, self.cut(depth).tail))
+        owner = dict(shared_names(self.network, self.cut(depth).tail))
         trained = tail.state_dict()
         network = copy.deepcopy(self.network)
         weights = {owner[name]: trained[name].cpu() for name in owner}
@@ -190,7 +260,7 @@ class Backbone:
     def tail_stages(self, depth: int) -> dict[str, int]:
         """Return the stage of each tensor of `cut(depth).tail`, by its name there."""
         stage_of = self.stage_of()
-        shared = _shared_names(self.network, self.cut(depth).tail)
+        shared = shared_names(self.network, self.cut(depth).tail)
         return {inner: stage_of[outer] for inner, outer in shared}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Backbone:
@@ -199,7 +269,7 @@ class Backbone:
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = (self.name, self.kind, self.network, self.stages, self.n_features)
-        rest = (self.preprocessing, self.split, self.identity)
+        rest = (self.preprocessing, self.part, self.identity)
         return _restore, (self.fingerprint, *fields, *rest)
 
 
@@ -226,17 +296,5 @@ def _restore(fingerprint: str, *fields: Any) -> Backbone:
 
 
 def _fresh_state() -> dict[str, Any]:
-    lock = threading.RLock()
-    return {"_cuts": {}, "_replicas": {}, "_pristine": None, "_lock": lock}
-
-
-def _shared_names(whole: nn.Module, part: nn.Module) -> list[tuple[str, str]]:
-    """Pair the names that a part and the whole give to the tensors they share."""
-    outer_name: dict[int, str] = {}
-    for name, tensor in whole.state_dict(keep_vars=True).items():
-        outer_name.setdefault(id(tensor), name)
-    return [
-        (name, outer_name[id(tensor)])
-        for name, tensor in part.state_dict(keep_vars=True).items()
-        if id(tensor) in outer_name
-    ]
+    caches: dict[str, Any] = {"_cuts": {}, "_betweens": {}, "_replicas": {}}
+    return {**caches, "_pristine": None, "_lock": threading.RLock()}

@@ -1,8 +1,8 @@
 """Cutting the encoders of `transformers`: embeddings, then a list of layers.
 
-The library's own forward pass is kept. In the front half the layer at the cut is
-replaced by one that hands out the state it was given; in the tail the embedding module
-is replaced by one that returns the stored state, and the list of layers by its end. So
+The library's own forward pass is kept, with fewer layers. Where a part ends at a cut,
+the layer there is replaced by one that hands out the state it was given; where it
+starts at one, the embedding module is replaced by one that returns the stored state. So
 masks, positions and whatever else an architecture does stay the library's business.
 """
 
@@ -46,25 +46,27 @@ class Chain:
     shared: bool = False
 
     def __call__(
-        self, network: nn.Module, stages: Sequence[Stage], depth: int
-    ) -> tuple[nn.Module, nn.Module]:
-        """Return the two halves; see `Backbone.split`."""
+        self, network: nn.Module, stages: Sequence[Stage], start: int, stop: int
+    ) -> nn.Module:
+        """Return the stages [start, stop); see `Backbone.part`."""
         if self.embeddings is None or self.layers is None:
             raise Uncuttable("its embeddings or its layers are not in one module")
         if self.shared:
             raise Uncuttable("its layers share their parameters")
         layers = network.get_submodule(self.layers)
         assert isinstance(layers, nn.ModuleList)
-        start = depth - 1
-        front = replaced(
-            network, {self.layers: nn.ModuleList([*layers[:start], _HandOut()])}
-        )
-        tail: dict[str, nn.Module] = {
-            self.layers: nn.ModuleList(list(layers[start:])),
-            self.embeddings: _HandIn(_square_side(network, self.embeddings)),
+        # The embeddings are the first stage, so a layer's stage is one further.
+        kept = list(layers[max(start - 1, 0) : stop - 1])
+        ends = stop == len(stages)
+        substitutes: dict[str, nn.Module] = {
+            self.layers: nn.ModuleList(kept if ends else [*kept, _HandOut()])
         }
-        tail |= {name: nn.Identity() for name in self.bridges}
-        return _Front(front), _Tail(replaced(network, tail))
+        if start > 0:
+            side = _square_side(network, self.embeddings)
+            substitutes[self.embeddings] = _HandIn(side)
+            substitutes |= {name: nn.Identity() for name in self.bridges}
+        part = replaced(network, substitutes)
+        return _ToTheEnd(part) if ends else _ToACut(part)
 
 
 def find_chain(network: nn.Module, n_layers: int | None) -> Chain:
@@ -192,7 +194,7 @@ class _StateReached(Exception):
 
 
 class _HandOut(nn.Module):
-    """Stands where the first layer of the tail would: ends the pass."""
+    """Stands where the first layer after the cut would: ends the pass."""
 
     # Architectures ask their layers for these.
     attention_type = "full_attention"
@@ -230,8 +232,8 @@ class _HandIn(nn.Module):
         return state, (side, side)
 
 
-class _Front(nn.Module):
-    """The pristine encoder up to the cut."""
+class _ToACut(nn.Module):
+    """The pristine encoder, from the inputs or from a state, up to a cut."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -241,12 +243,12 @@ class _Front(nn.Module):
         try:
             self.network(**inputs)
         except _StateReached as reached:
-            return reached.state
-        raise Uncuttable("the pass through its front did not reach the cut")
+            return reached.state.contiguous()
+        raise Uncuttable("the pass through its layers did not reach the cut")
 
 
-class _Tail(nn.Module):
-    """The encoder from the cut on."""
+class _ToTheEnd(nn.Module):
+    """The encoder from a cut on."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

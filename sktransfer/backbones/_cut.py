@@ -68,3 +68,15 @@ class Cut:
             "state": self.front(**inputs),
             **{name: inputs[name] for name in self.side},
         }
+
+
+def shared_names(whole: nn.Module, part: nn.Module) -> list[tuple[str, str]]:
+    """Pair the names that a part and the whole give to the tensors they share."""
+    outer_name: dict[int, str] = {}
+    for name, tensor in whole.state_dict(keep_vars=True).items():
+        outer_name.setdefault(id(tensor), name)
+    return [
+        (name, outer_name[id(tensor)])
+        for name, tensor in part.state_dict(keep_vars=True).items()
+        if id(tensor) in outer_name
+    ]

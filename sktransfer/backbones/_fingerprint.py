@@ -11,8 +11,10 @@ from torch import nn
 
 # What every module has; the rest is what an architecture says of itself.
 _COMMON = frozenset(vars(nn.Module()))
-# Where a model was loaded from is nothing that it computes with.
-_ORIGIN = frozenset({"name_or_path"})
+#: What a user's module bears, so that its copies are known as such.
+IDENTITY_ATTRIBUTE = "_sktransfer_identity"
+# Where a model is from is nothing that it computes with.
+_ORIGIN = frozenset({"name_or_path", IDENTITY_ATTRIBUTE})
 
 
 def fingerprint_of(network: nn.Module, *facts: object) -> str:

@@ -1,4 +1,4 @@
-"""Cut an image network in two, wherever one tensor separates two of its stages.
+"""Cut an image network wherever one tensor separates two of its stages.
 
 The network is traced with `torch.fx`. A module whose parameters all belong to one stage
 stays whole; a module that spans several stages is traced into. A cut is then a value
@@ -19,10 +19,10 @@ from torch import fx, nn
 
 from sktransfer.backbones._cut import Stage, Uncuttable
 from sktransfer.backbones._graph_parts import (
-    Front,
+    FromInput,
+    FromState,
     GraphPart,
     Step,
-    Tail,
     Value,
     map_plain,
     tensor_at,
@@ -37,17 +37,18 @@ _traces: weakref.WeakKeyDictionary[
 ] = weakref.WeakKeyDictionary()
 
 
-def split_graph(
+def part_of_graph(
     network: nn.Module,
     stages: Sequence[Stage],
-    depth: int,
+    start: int,
+    stop: int,
     *,
     leaf_types: tuple[type[nn.Module], ...] = (),
     functions: tuple[Callable[..., Any], ...] = (),
-) -> tuple[nn.Module, nn.Module]:
-    """Return the stages before `depth` and those from it on, as two modules.
+) -> nn.Module:
+    """Return the stages [start, stop) as a module.
 
-    Both share the parameters of `network`; the trace is made once per network.
+    It shares the parameters of `network`; the trace is made once per network.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def split_graph(
         The whole network, in evaluation mode.
     stages : sequence of Stage
         From the input to the output; together they own every parameter.
-    depth : int
-        Number of stages in the front, `0 < depth < len(stages)`.
+    start, stop : int
+        Stages, `0 <= start < stop <= len(stages)`.
     leaf_types : tuple of type
         Modules that cannot be traced into and must stay whole.
     functions : tuple of callable
@@ -64,10 +65,10 @@ def split_graph(
 
     Returns
     -------
-    front : Module
-        `front(pixel_values)` gives the state, samples first.
-    tail : Module
-        `tail(state)` gives what `network(pixel_values)` gives.
+    part : Module
+        Called with `pixel_values` if it starts at 0, else with the `state` at depth
+        `start`, it gives the state at depth `stop`, samples first: at the end what
+        `network(pixel_values)` gives.
 
     Raises
     ------
@@ -82,11 +83,10 @@ def split_graph(
     trace = known[1]
     if isinstance(trace, Uncuttable):
         raise Uncuttable(*trace.args)
-    state = trace.state_at(depth)
-    return (
-        Front(network, trace.steps, trace.source, state),
-        Tail(network, trace.steps, state, trace.result),
-    )
+    result = trace.result if stop == len(stages) else trace.state_at(stop)
+    if start == 0:
+        return FromInput(network, trace.steps, trace.source, result)
+    return FromState(network, trace.steps, trace.state_at(start), result)
 
 
 @dataclass(frozen=True)
@@ -172,12 +172,12 @@ def _trace(
         graph = _Tracer(stage_of, leaf_types, functions).trace(network)
         placeholder, *nodes, output = graph.nodes
         steps = tuple(_step(node) for node in nodes)
-        whole = Front(network, steps, placeholder.name, output.args[0].name)
+        whole = FromInput(network, steps, placeholder.name, output.args[0].name)
         side: Any = network.image_size
         sizes, numbers = _probe(whole, _PROBE_SAMPLES, side)
         _, others = _probe(whole, 1, side)
         fixed = dict(numbers.items() & others.items())
-        part = Front(network, _baked(steps, fixed), whole.source, whole.result)
+        part = FromInput(network, _baked(steps, fixed), whole.source, whole.result)
         narrows = _narrows(part, network, stage_of, sizes)
     except Exception as error:
         return Uncuttable(f"it cannot be traced ({type(error).__name__}: {error})")

@@ -58,6 +58,7 @@ class GraphPart(nn.Module):
         needed = _needed(steps, source, result)
         self.steps = tuple(step for step in steps if step.name in needed)
         self.training = network.training
+        self.channels_last = bool(getattr(network, "channels_last", False))
         # In a container, under their names in the network.
         self.network = nn.Module()
         for step in self.steps:
@@ -87,21 +88,23 @@ class GraphPart(nn.Module):
         return values[self.result]
 
 
-class Front(GraphPart):
-    """The frozen part of an image network."""
+class FromInput(GraphPart):
+    """The first stages of an image network."""
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return the state at the cut, samples first."""
-        return self.run(pixel_values)
+        """Return the state after them, samples first, contiguous."""
+        return self.run(pixel_values).contiguous()
 
 
-class Tail(GraphPart):
-    """The rest of an image network, from the state at a cut."""
+class FromState(GraphPart):
+    """Stages of an image network from a cut on."""
 
     def forward(self, state: torch.Tensor) -> torch.Tensor:
-        """Return the embedding, (n_samples, n_features)."""
+        """Return the state after them; at the end, (n_samples, n_features)."""
+        last = self.channels_last and state.ndim == 4
+        order = torch.channels_last if last else torch.contiguous_format
         # The first step may work in place, and the state is the caller's.
-        return self.run(state.clone())
+        return self.run(state.clone(memory_format=order)).contiguous()
 
 
 def map_plain(argument: Any, kind: type, function: Callable[[Any], Any]) -> Any:

@@ -102,7 +102,8 @@ def _place(source: str | Path) -> tuple[Hashable, Hashable]:
 
 def _by_name(name: str, kind: str, **options: Any) -> Backbone:
     if Path(name).is_dir():
-        return _from_transformers(Path(name), name, kind, options)
+        # A user's folder may be written to as long as the backbone is in use.
+        return _from_transformers(Path(name), name, kind, options, mapped=False)
     if Path(name).is_absolute() or name.startswith("."):
         raise BackboneNotFoundError(
             f"There is no folder {name!r}, given as 'backbone'. A folder as "
@@ -165,7 +166,12 @@ def _from_zoo(load: Callable[..., Backbone], name: str, image_size: int) -> Back
 
 
 def _from_transformers(
-    source: str | Path, name: str, kind: str, options: dict[str, Any]
+    source: str | Path,
+    name: str,
+    kind: str,
+    options: dict[str, Any],
+    *,
+    mapped: bool = True,
 ) -> Backbone:
     from sktransfer.backbones import _transformers
 
@@ -178,8 +184,9 @@ def _from_transformers(
         if _transformers.config_kind(source) != kind:
             raise _wrong_kind(name, {"text": "image", "image": "text"}[kind], kind)
         if kind == "text":
-            return _text_variant(source, name, options)
-        return _transformers.load_vision(source, name, image_size=options["image_size"])
+            return _text_variant(source, name, options, mapped=mapped)
+        size = options["image_size"]
+        return _transformers.load_vision(source, name, mapped=mapped, image_size=size)
     except OSError as error:
         if _is_unknown_to_hub(error):
             raise BackboneNotFoundError(
@@ -188,13 +195,15 @@ def _from_transformers(
         raise _unavailable(name, error) from error
 
 
-def _text_variant(source: str | Path, name: str, options: dict[str, Any]) -> Backbone:
+def _text_variant(
+    source: str | Path, name: str, options: dict[str, Any], *, mapped: bool
+) -> Backbone:
     """Load a text backbone; all poolings and lengths of one share their weights."""
     from sktransfer.backbones import _transformers
 
     key = (*_place(source), "text", "auto", None, None)
     if key not in _loaded:
-        _loaded[key] = _transformers.load_text(source, name)
+        _loaded[key] = _transformers.load_text(source, name, mapped=mapped)
     return _transformers.text_variant(
         _loaded[key], options["pooling"], options["max_length"]
     )

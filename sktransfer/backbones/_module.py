@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import uuid
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ from torch import nn
 
 from sktransfer.backbones._backbone import Backbone, freeze
 from sktransfer.backbones._cut import Stage
-from sktransfer.backbones._graph import split_graph
+from sktransfer.backbones._fingerprint import IDENTITY_ATTRIBUTE
+from sktransfer.backbones._graph import part_of_graph
 from sktransfer.backbones._preprocessing import ImagePreprocessing
 from sktransfer.backbones._vision import (
     VisionNetwork,
@@ -36,7 +36,7 @@ def from_module(
         if its first convolution takes one), it returns embeddings (n, C), feature maps
         (n, C, H, W) or tokens (n, T, C). It is an `nn.Sequential`, each of its children
         a stage, or has an attribute `stages`: the names of its submodules in the order
-        they are run in. It is left as it is.
+        they are run in. It is left as it is, but for the mark of `identity_of`.
     name : str, default=None
         What messages call it; None is the name of its class.
     size : int, default=None
@@ -65,19 +65,21 @@ def from_module(
         preprocessing=ImagePreprocessing(
             size=size, mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="bicubic"
         ),
-        split=split_graph,
+        part=part_of_graph,
         identity=identity_of(module),
     )
 
 
-# Two modules may hold the same weights and differ in nothing but the code of their
-# `forward`, which can't be compared: only the same object is the same network.
-_identities: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
-
-
 def identity_of(module: nn.Module) -> str:
-    """Return what identifies this very module, in this process and in others."""
-    return _identities.setdefault(module, uuid.uuid4().hex)
+    """Return what tells a user's module from all others, but not from its copies.
+
+    Two modules may hold the same weights and differ in nothing but the code of their
+    `forward`, which can't be compared: only the same object is the same network, and
+    its copies. So the module itself bears a mark, from the first time on that it is
+    asked for; copying and pickling keep it.
+    """
+    # One step, so that of two threads both get the same.
+    return vars(module).setdefault(IDENTITY_ATTRIBUTE, uuid.uuid4().hex)
 
 
 def _declared_stages(module: nn.Module, name: str) -> list[str]:

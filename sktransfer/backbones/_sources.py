@@ -24,6 +24,8 @@ def from_estimator(given: Any) -> Backbone:
         )
     if not hasattr(estimator, "backbone_"):
         raise _not_fitted(estimator)
+    if not hasattr(estimator, "module_"):  # An embedder, which trains nothing.
+        return estimator.backbone_
     network = estimator.module_
     if network not in _sources:
         trained = estimator.backbone_.with_tail(network.tail, network.depth)

@@ -13,7 +13,8 @@ from torch import nn
 
 from sktransfer.backbones._backbone import Backbone, freeze
 from sktransfer.backbones._cut import Stage
-from sktransfer.backbones._graph import split_graph
+from sktransfer.backbones._graph import part_of_graph
+from sktransfer.backbones._layout import lay_channels_last
 from sktransfer.backbones._preprocessing import ImagePreprocessing
 from sktransfer.backbones._randomness import isolated_randomness
 from sktransfer.backbones._vision import (
@@ -88,30 +89,33 @@ def load_timm(
         body.set_input_size(img_size=(size, size))
     network = VisionNetwork(body, size)
     freeze(network)
+    n_features = count_features(network, name)
+    lay_channels_last(network, size)
     return Backbone(
         name=f"timm/{model_name}",
         kind="image",
         network=network,
         stages=tuple(make_stages(body, _groups(body))),
-        n_features=count_features(network, name),
+        n_features=n_features,
         preprocessing=ImagePreprocessing(
             size=size,
             mean=tuple(config["mean"]),
             std=tuple(config["std"]),
             interpolation=config["interpolation"],
         ),
-        split=split_timm,
+        part=part_of_timm,
     )
 
 
-def split_timm(
-    network: nn.Module, stages: Sequence[Stage], depth: int
-) -> tuple[nn.Module, nn.Module]:
-    """Split a network of timm; see `split_graph`."""
-    return split_graph(
+def part_of_timm(
+    network: nn.Module, stages: Sequence[Stage], start: int, stop: int
+) -> nn.Module:
+    """Return stages of a network of timm; see `part_of_graph`."""
+    return part_of_graph(
         network,
         stages,
-        depth,
+        start,
+        stop,
         leaf_types=tuple(get_notrace_modules()),
         functions=tuple(get_notrace_functions()),
     )

@@ -12,7 +12,8 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from sktransfer.backbones._backbone import Backbone, freeze
-from sktransfer.backbones._graph import split_graph
+from sktransfer.backbones._graph import part_of_graph
+from sktransfer.backbones._layout import lay_channels_last
 from sktransfer.backbones._preprocessing import ImagePreprocessing
 from sktransfer.backbones._randomness import isolated_randomness
 from sktransfer.backbones._vision import (
@@ -96,6 +97,8 @@ def load_torchvision(
     body = _build(name, weights, size, native_size)
     network = VisionNetwork(body, size)
     freeze(network)
+    n_features = count_features(network, name)
+    lay_channels_last(network, size)
     prefixes = list(walk_units(body, _CONTAINERS))
     groups, rest = group_by_prefix(body, prefixes)
     # Class tokens and position embeddings are the network's own, and come first.
@@ -105,14 +108,14 @@ def load_torchvision(
         kind="image",
         network=network,
         stages=tuple(make_stages(body, groups)),
-        n_features=count_features(network, name),
+        n_features=n_features,
         preprocessing=ImagePreprocessing(
             size=size,
             mean=tuple(transforms.mean),
             std=tuple(transforms.std),
             interpolation=transforms.interpolation.value,
         ),
-        split=split_graph,
+        part=part_of_graph,
     )
 
 

@@ -22,6 +22,7 @@ from sktransfer.backbones._folder import (
     own_max_length,
     own_pooling,
 )
+from sktransfer.backbones._layout import lay_channels_last
 from sktransfer.backbones._module import identity_of
 from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
 from sktransfer.backbones._transformers_loading import (
@@ -92,6 +93,7 @@ class VisionNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.resampled = resampled
+        self.channels_last = False
 
     def forward(
         self,
@@ -99,6 +101,9 @@ class VisionNetwork(nn.Module):
         state: torch.Tensor | None = None,
     ) -> torch.Tensor:
         given = pixel_values if state is None else state
+        assert given is not None
+        if self.channels_last and given.ndim == 4:
+            given = given.contiguous(memory_format=torch.channels_last)
         options = {"interpolate_pos_encoding": True} if self.resampled else {}
         output = self.encoder(pixel_values=given, **options)
         if output.pooler_output is not None:
@@ -106,10 +111,20 @@ class VisionNetwork(nn.Module):
         return output.last_hidden_state[:, 0]
 
 
-def load_text(source: str | Path, name: str) -> Backbone:
-    """Load a text backbone from a folder, or from the hub by its id."""
+def load_text(source: str | Path, name: str, *, mapped: bool) -> Backbone:
+    """Load a text backbone from a folder, or from the hub by its id.
+
+    Parameters
+    ----------
+    source : str or Path
+        The hub id, or the folder.
+    name : str
+        What messages call it.
+    mapped : bool
+        Whether its weights may stay in their file; see `read_encoder`.
+    """
     with quiet_loading():
-        encoder = read_encoder(source, name)
+        encoder = read_encoder(source, name, mapped=mapped)
         tokenizer = read_tokenizer(source, name)
         pooling, max_length = _own_use(source, encoder, tokenizer)
         return text_backbone(encoder, tokenizer, name, pooling, max_length)
@@ -185,11 +200,15 @@ def text_backbone(
 
 
 def load_vision(
-    source: str | Path, name: str, *, image_size: int | None = None
+    source: str | Path, name: str, *, mapped: bool, image_size: int | None = None
 ) -> Backbone:
-    """Load a vision backbone from a folder, or from the hub by its id."""
+    """Load a vision backbone from a folder, or from the hub by its id.
+
+    `image_size` is the side of the images in pixels; None is the processor's. The rest
+    is told at `load_text`.
+    """
     with quiet_loading():
-        encoder = read_encoder(source, name)
+        encoder = read_encoder(source, name, mapped=mapped)
         processor = read_processor(source, name)
         preprocessing = ImagePreprocessing(
             size=image_size or own_image_size(processor, encoder.config),
@@ -220,6 +239,7 @@ def vision_backbone(
             f"x {preprocessing.size} pixels: {error} Give it the image size it was "
             "made for."
         ) from error
+    lay_channels_last(network, preprocessing.size)
     return _chained(network, name, "image", width, preprocessing)
 
 

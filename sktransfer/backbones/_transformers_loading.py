@@ -68,10 +68,23 @@ def read_config(source: str | Path) -> Any:
     return AutoConfig.from_pretrained(source, trust_remote_code=False)
 
 
-def read_encoder(source: str | Path, name: str) -> PreTrainedModel:
+def read_encoder(source: str | Path, name: str, *, mapped: bool) -> PreTrainedModel:
     """Return an encoder with all its weights.
 
     Of a model that joins images and texts (CLIP) it is the part for images.
+
+    Parameters
+    ----------
+    source : str or Path
+        The hub id, or the folder.
+    name : str
+        What messages call it.
+    mapped : bool
+        Whether its tensors may be views of the weight file, which the processes of a
+        machine share. A write to such a tensor makes private memory and leaves the
+        file alone. A write to the file would change the tensors, or, if it makes the
+        file shorter, end the process: so only files that nobody edits, those of a
+        package or of the hub's cache, may stay mapped.
 
     Raises
     ------
@@ -102,6 +115,9 @@ def read_encoder(source: str | Path, name: str) -> PreTrainedModel:
             f"(such as {', '.join(random[:3])}). They would be random, so nothing was "
             "loaded. Save the whole encoder again with save_pretrained."
         )
+    if not mapped:
+        for tensor in (*encoder.parameters(), *encoder.buffers()):
+            tensor.data = tensor.data.clone()
     return encoder
 
 

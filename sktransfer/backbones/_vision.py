@@ -32,11 +32,14 @@ class VisionNetwork(nn.Module):
         self.pool = PoolToVector()
         self.image_size = image_size
         self.grey = grey
+        self.channels_last = False
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Return embeddings, (n_samples, n_features)."""
         if self.grey:
             pixel_values = pixel_values.mean(dim=1, keepdim=True)
+        if self.channels_last:
+            pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         return self.pool(self.body(pixel_values))
 
     def extra_repr(self) -> str:

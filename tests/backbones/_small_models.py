@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from torch import nn
 from transformers import (
     AutoModel,
@@ -13,6 +14,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from sktransfer.backbones import Backbone
 from sktransfer.backbones._packages import find_packaged
 
 MINILM = find_packaged("sentence-transformers/all-MiniLM-L6-v2")
@@ -45,3 +47,35 @@ def small(activation: nn.Module) -> nn.Sequential:
     for parameter in module.parameters():
         nn.init.constant_(parameter, 0.1)
     return module
+
+
+def halves(
+    backbone: Backbone, depth: int, network: nn.Module | None = None
+) -> tuple[nn.Module, nn.Module]:
+    """Cut a backbone, or another network of its kind, without verifying it."""
+    network = backbone.network if network is None else network
+    stages, end = backbone.stages, backbone.n_stages
+    front = backbone.part(network, stages, 0, depth)
+    return front, backbone.part(network, stages, depth, end)
+
+
+@torch.no_grad()
+def difference_between(backbone: Backbone, inputs: dict[str, torch.Tensor]) -> float:
+    """Continue from every cut to the next and to the end; return what differs most."""
+    end = backbone.n_stages
+    whole = backbone.network(**inputs)
+    largest = 0.0
+    for shallow in range(1, end):
+        batch = backbone.cut(shallow).tail_batch(**inputs)
+        before = batch["state"].clone()
+        for deep in {shallow + 1, end}:
+            front = backbone.cut(deep).front
+            expected = whole if deep == end else front(**inputs)
+            between = backbone.between(shallow, deep)
+            assert between is backbone.between(shallow, deep)
+            found = between(**batch)
+            assert found.shape == expected.shape
+            scale = expected.abs().max()
+            largest = max(largest, float((found - expected).abs().max() / scale))
+        assert torch.equal(batch["state"], before), "the state given was changed"
+    return largest

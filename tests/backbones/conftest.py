@@ -12,19 +12,23 @@ from sktransfer.backbones import Backbone
 
 
 @pytest.fixture(scope="module")
-def table() -> Iterator[Callable[[Backbone, float | None], None]]:
-    """Give a function that adds a backbone and the largest difference of its cuts."""
-    rows: list[str] = []
+def table() -> Iterator[Callable[[Backbone, str, float | None], None]]:
+    """Give a function that adds a backbone's largest difference in a column."""
+    rows: dict[tuple[str, int, int], dict[str, float | None]] = {}
 
-    def add(backbone: Backbone, difference: float | None) -> None:
-        shown = "not cut" if difference is None else f"{difference:.1e}"
-        rows.append(
-            f"{backbone.name:38}{backbone.n_stages:7}{backbone.n_features:9}{shown:>12}"
-        )
+    def add(backbone: Backbone, column: str, difference: float | None) -> None:
+        row = (backbone.name, backbone.n_stages, backbone.n_features)
+        rows.setdefault(row, {})[column] = difference
 
     yield add
-    print(f"\n{'network':38}{'stages':>7}{'features':>9}{'difference':>12}")
-    print("\n".join(rows))
+    columns = sorted({column for found in rows.values() for column in found})
+    heads = "".join(f"{column:>12}" for column in columns)
+    print(f"\n{'network':38}{'stages':>7}{'features':>9}{heads}")
+    for (name, n_stages, n_features), found in rows.items():
+        values = (found.get(column) for column in columns)
+        shown = ("not cut" if value is None else f"{value:.1e}" for value in values)
+        cells = "".join(f"{value:>12}" for value in shown)
+        print(f"{name:38}{n_stages:7}{n_features:9}{cells}")
 
 
 @pytest.fixture(scope="module")

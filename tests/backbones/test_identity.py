@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import pickle
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 import torch
 from _small_models import LABELS, TEXTS, small
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from torch import nn
-from transformers import BertConfig
+from transformers import BertConfig, BertModel
 
 from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
-from sktransfer.backbones import Cut, Stage, load_backbone
+from sktransfer.backbones import Cut, Stage, identity_of, load_backbone
 from sktransfer.backbones._fingerprint import fingerprint_of
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
@@ -37,6 +42,72 @@ def test_modules_of_equal_weights_are_not_taken_for_each_other():
     whole[1] = nn.Tanh()
     changed = load_backbone(whole, "image", image_size=16)
     assert not torch.equal(changed.network(**batch), first.network(**batch))
+
+
+def pickled(module: nn.Module) -> nn.Module:
+    return pickle.loads(pickle.dumps(module))
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": pickled,
+    "clone": partial(clone, safe=False),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_a_copy_of_a_stamped_module_is_the_same_backbone(copied):
+    module = small(nn.ReLU())
+    first = load_backbone(module, "image", image_size=16)
+    assert load_backbone(copied(module), "image", image_size=16) is first
+    # Stamping alone is enough, before anything is loaded.
+    other = small(nn.ReLU())
+    before = copied(other)
+    identity = identity_of(other)
+    assert identity_of(copied(other)) == identity == identity_of(other)
+    assert len({identity, identity_of(before), identity_of(module)}) == 3
+
+
+def test_the_same_module_in_another_process_has_the_same_fingerprint():
+    module = small(nn.ReLU())
+    fingerprint = load_backbone(module, "image", image_size=16).fingerprint
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        assert pool.submit(fingerprint_there, module).result() == fingerprint
+
+
+def fingerprint_there(module: nn.Module) -> str:
+    return load_backbone(module, "image", image_size=16).fingerprint
+
+
+def test_a_copy_with_other_weights_is_another_backbone():
+    module = small(nn.ReLU())
+    first = load_backbone(module, "image", image_size=16)
+    changed = copy.deepcopy(module)
+    with torch.no_grad():
+        changed[2].bias.add_(1.0)
+    second = load_backbone(changed, "image", image_size=16)
+    assert identity_of(changed) == identity_of(module)
+    assert second.identity == first.identity
+    assert second.fingerprint != first.fingerprint
+    with torch.no_grad():
+        module[2].bias.add_(1.0)
+    assert load_backbone(module, "image", image_size=16) is second
+
+
+def test_the_mark_is_no_part_of_a_network():
+    module = small(nn.ReLU())
+    before, state = fingerprint_of(module), list(module.state_dict())
+    identity_of(module)
+    assert fingerprint_of(module) == before
+    assert list(module.state_dict()) == state
+
+
+def test_a_copied_encoder_is_the_same_backbone(texts_folder):
+    encoder = BertModel.from_pretrained(texts_folder)
+    first = load_backbone(encoder, "text")
+    assert load_backbone(copy.deepcopy(encoder), "text") is first
+    separate = BertModel.from_pretrained(texts_folder)
+    assert load_backbone(separate, "text").fingerprint != first.fingerprint
 
 
 class Scaled(nn.Module):

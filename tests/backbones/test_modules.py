@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import torch
+from _small_models import halves
 from torch import nn
 
 from sktransfer.backbones import Uncuttable
@@ -68,7 +69,7 @@ def assert_cuts(backbone, depths) -> None:
     whole = backbone.network(pixel_values=x)
     assert whole.shape == (2, backbone.n_features)
     for depth in depths:
-        front, tail = backbone.split(backbone.network, backbone.stages, depth)
+        front, tail = halves(backbone, depth)
         state = front(pixel_values=x)
         assert len(state) == 2
         before = state.clone()
@@ -134,19 +135,19 @@ def test_tokens_are_averaged_and_the_state_has_samples_first():
     backbone = from_module(module, size=16)
     x = torch.rand(2, 3, 16, 16)
     torch.testing.assert_close(backbone.network(x), module(x).mean(dim=1))
-    front, _ = backbone.split(backbone.network, backbone.stages, 1)
+    front, _ = halves(backbone, 1)
     assert front(x).shape == (2, 8, 4, 4)
     assert_cuts(backbone, [1])
     # Between the two linear layers the tokens come first.
     with pytest.raises(Uncuttable):
-        backbone.split(backbone.network, backbone.stages, 2)
+        halves(backbone, 2)
 
 
 def test_the_module_is_left_as_it_is():
     module = Small(DECLARED).train()
     before = copy.deepcopy(module.state_dict())
     backbone = from_module(module)
-    backbone.split(backbone.network, backbone.stages, 1)
+    halves(backbone, 1)
     assert all(m.training for m in module.modules())
     assert all(p.requires_grad for p in module.parameters())
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
@@ -160,7 +161,7 @@ def test_dropout_between_stages_is_the_tails():
         nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(4, 4, 3)
     )
     backbone = from_module(module, size=16)
-    front, tail = backbone.split(backbone.network, backbone.stages, 1)
+    front, tail = halves(backbone, 1)
     assert not any(isinstance(m, nn.Dropout) for m in front.modules())
     trained = copy.deepcopy(tail).train()
     state = front(torch.rand(2, 3, 16, 16))
@@ -173,14 +174,14 @@ def test_network_that_cannot_be_traced():
     assert backbone.network(torch.rand(2, 3, 16, 16)).shape == (2, 5)
     for _ in range(2):
         with pytest.raises(Uncuttable, match="cannot be traced.*control flow"):
-            backbone.split(backbone.network, backbone.stages, 1)
+            halves(backbone, 1)
 
 
 def test_depth_that_two_ways_pass():
     backbone = from_module(Forked(DECLARED))
     assert_cuts(backbone, [1])
     with pytest.raises(Uncuttable, match="no single tensor"):
-        backbone.split(backbone.network, backbone.stages, 2)
+        halves(backbone, 2)
 
 
 def test_shared_parameters_are_not_cut_apart():
@@ -191,7 +192,7 @@ def test_shared_parameters_are_not_cut_apart():
     # From depth 2 on, both uses are frozen with the first stage.
     assert_cuts(backbone, [2, 3])
     with pytest.raises(Uncuttable):
-        backbone.split(backbone.network, backbone.stages, 1)
+        halves(backbone, 1)
 
 
 class WhileTraced(Small):
@@ -220,7 +221,7 @@ def test_other_threads_run_their_networks_during_a_trace():
 
     original = nn.Module.__call__
     backbone.network.body.meanwhile = meanwhile
-    front, tail = backbone.split(backbone.network, backbone.stages, 1)
+    front, tail = halves(backbone, 1)
     assert any(tracing)
     assert len(answers) == 2 * len(tracing), "the other thread failed"
     stem = backbone.network.body.stem(x)

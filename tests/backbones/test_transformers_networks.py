@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import skimage.data
 import torch
+from _small_models import difference_between
 from torch import nn
 from transformers import (
     AlbertConfig,
@@ -167,13 +168,24 @@ def test_two_halves_equal_the_whole_at_every_depth(name, backbone, table, caplog
             halves = cut.tail(**cut.tail_batch(**inputs))
             difference = (halves - whole).abs().max() / whole.abs().max()
             largest = max(largest, float(difference))
-    table(backbone, None if name in UNCUTTABLE else largest)
+    table(backbone, "halves", None if name in UNCUTTABLE else largest)
     assert largest <= 1e-5
     told = [r.getMessage() for r in caplog.records if r.name == "sktransfer"]
     reason = "ALBERT cannot be cut after stage 'embeddings': its layers share"
     assert [message.startswith(reason) for message in told] == (
         [True] if name in UNCUTTABLE else []
     )
+
+
+def test_a_deeper_cut_continues_from_a_shallower_one(name, backbone, table, caplog):
+    if name in UNCUTTABLE:
+        with caplog.at_level(logging.INFO, logger="sktransfer"):
+            assert backbone.between(1, 2) is None
+        assert caplog.records == []
+        return
+    largest = difference_between(backbone, batch(backbone))
+    table(backbone, "between", largest)
+    assert largest <= 1e-5
 
 
 @torch.no_grad()

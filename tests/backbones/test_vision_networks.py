@@ -11,6 +11,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from _small_models import difference_between, halves
 from torch import nn
 from torchvision import models
 
@@ -97,14 +98,20 @@ def test_two_halves_equal_the_whole_at_every_depth(backbone, table):
     assert backbone.n_stages > 2
     largest = 0.0
     for depth in range(1, backbone.n_stages):
-        front, tail = backbone.split(backbone.network, backbone.stages, depth)
+        front, tail = halves(backbone, depth)
         state = front(pixel_values=x)
         before = state.clone()
-        halves = tail(state=state)
+        found = tail(state=state)
         assert len(state) == 2
         assert torch.equal(state, before), "the tail changed the state it was given"
-        largest = max(largest, float((halves - whole).abs().max() / whole.abs().max()))
-    table(backbone, largest)
+        largest = max(largest, float((found - whole).abs().max() / whole.abs().max()))
+    table(backbone, "halves", largest)
+    assert largest <= 1e-5
+
+
+def test_a_deeper_cut_continues_from_a_shallower_one(backbone, table):
+    largest = difference_between(backbone, {"pixel_values": pixels(backbone)})
+    table(backbone, "between", largest)
     assert largest <= 1e-5
 
 
@@ -119,7 +126,7 @@ def test_stages_own_every_tensor_once(backbone):
 def test_front_and_tail_share_out_the_pristine_parameters(backbone):
     parameters = dict(backbone.network.named_parameters())
     for depth in range(1, backbone.n_stages):
-        front, tail = backbone.split(backbone.network, backbone.stages, depth)
+        front, tail = halves(backbone, depth)
         expected = [
             {
                 id(parameters[name])
@@ -134,7 +141,7 @@ def test_front_and_tail_share_out_the_pristine_parameters(backbone):
 
 def test_copy_of_the_tail_is_its_own_and_trains_whole(backbone):
     depth = backbone.n_stages // 2
-    front, tail = backbone.split(backbone.network, backbone.stages, depth)
+    front, tail = halves(backbone, depth)
     copied = copy.deepcopy(tail).requires_grad_(True)
     mine = {p.data_ptr() for p in copied.parameters()}
     assert mine.isdisjoint(p.data_ptr() for p in backbone.network.parameters())
@@ -152,24 +159,24 @@ SMALL = ["squeezenet1_1", "timm/mobilenetv3_small_100", "timm/eva02_tiny_patch14
 
 @pytest.mark.parametrize("name", SMALL)
 @torch.no_grad()
-def test_halves_and_splitter_can_be_pickled(name):
+def test_halves_and_what_makes_them_can_be_pickled(name):
     backbone = load(name, NETWORKS[name])
     x = pixels(backbone)
-    front, tail = backbone.split(backbone.network, backbone.stages, 2)
-    stored = pickle.dumps((front, tail, backbone.split))
-    front_again, tail_again, split = pickle.loads(stored)
-    assert split is backbone.split
+    front, tail = halves(backbone, 2)
+    stored = pickle.dumps((front, tail, backbone.part))
+    front_again, tail_again, part = pickle.loads(stored)
+    assert part is backbone.part
     assert torch.equal(tail_again(front_again(x)), backbone.network(x))
 
 
 @torch.no_grad()
 def test_copied_network_is_cut_by_itself():
     backbone = load("squeezenet1_1", 64)
-    backbone.split(backbone.network, backbone.stages, 3)
+    halves(backbone, 3)
     trained = copy.deepcopy(backbone.network)
     for parameter in trained.parameters():
         parameter.add_(0.1)
-    front, tail = backbone.split(trained, backbone.stages, 3)
+    front, tail = halves(backbone, 3, trained)
     x = pixels(backbone)
     assert torch.equal(tail(front(x)), trained(x))
     assert not torch.allclose(tail(front(x)), backbone.network(x))
@@ -177,7 +184,7 @@ def test_copied_network_is_cut_by_itself():
 
 def test_remembered_trace_does_not_keep_the_network():
     backbone = load("squeezenet1_1", 64)
-    backbone.split(backbone.network, backbone.stages, 3)
+    halves(backbone, 3)
     network = weakref.ref(backbone.network)
     del backbone
     gc.collect()
@@ -188,7 +195,7 @@ def test_remembered_trace_does_not_keep_the_network():
 def test_network_that_cannot_be_cut_still_runs(name):
     backbone = load_timm(name, pretrained=False)
     with pytest.raises(Uncuttable, match="no single tensor"):
-        backbone.split(backbone.network, backbone.stages, 2)
+        halves(backbone, 2)
     assert backbone.network(pixels(backbone)).shape == (2, backbone.n_features)
 
 
