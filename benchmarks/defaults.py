@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -20,13 +21,19 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
 
 import sktransfer
 from benchmarks import _data
-from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
+from sktransfer import (
+    PretrainedImageClassifier,
+    PretrainedImageEmbedder,
+    PretrainedTextClassifier,
+    PretrainedTextEmbedder,
+)
 
 #: Number of training samples, and how many draws of them are averaged.
-REPEATS = {30: 3, 100: 3, 500: 2}
+REPEATS = {30: 10, 100: 5, 500: 3}
 N_HELD_OUT = 200
 
 Data = Callable[[], tuple[np.ndarray, np.ndarray]]
@@ -34,7 +41,10 @@ SETS: dict[str, tuple[Data, ...]] = {
     "text": (_data.bbc, _data.movie_sentences, _data.tweets),
     "image": (_data.digits, _data.textures, _data.solar_cells),
 }
-ESTIMATORS = {"text": PretrainedTextClassifier, "image": PretrainedImageClassifier}
+ESTIMATORS = {
+    "text": (PretrainedTextClassifier, PretrainedTextEmbedder),
+    "image": (PretrainedImageClassifier, PretrainedImageEmbedder),
+}
 
 
 def split(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,58 +57,42 @@ def split(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pool, np.random.default_rng(0).choice(rest, N_HELD_OUT, replace=False)
 
 
-def embed(classifier, X) -> np.ndarray:
-    """Return what the frozen backbone makes of the samples."""
-    backbone = classifier._load_backbone()
-    records = classifier._extract(
-        backbone,
-        backbone.cut(backbone.n_stages),
-        classifier._samples(X),
-        torch.device("cpu"),
-    )
-    return torch.stack([record["state"] for record in records]).numpy()
-
-
-def measure(make, train, test, embedded, seed: int) -> tuple[list[float], float]:
+def measure(kind: str, train, test, seed: int, folder: str):
     """Return the accuracies of the learners, and the seconds of the default fit.
 
-    `train` and `test` are pairs of samples and labels; `embedded` are the frozen
-    embeddings of the test samples.
+    `train` and `test` are pairs of samples and labels. The default fit finds nothing
+    stored; the others, and all predictions, share what is in `folder`.
     """
-    frozen = make(freeze_depth="all", random_state=seed).fit(*train)
-    regression = LogisticRegression(max_iter=5000)
-    regression.fit(embed(frozen, train[0]), train[1])
-    with torch.inference_mode():
-        logits = frozen.module_.head(torch.from_numpy(embedded)).numpy()
+    make, embedder = ESTIMATORS[kind]
     start = time.perf_counter()
-    default = make(random_state=seed).fit(*train)
+    default = make(random_state=seed, cache=False).fit(*train)
     seconds = time.perf_counter() - start
-    scores = [
-        regression.score(embedded, test[1]),
-        np.mean(frozen.classes_[logits.argmax(axis=1)] == test[1]),
-        default.score(*test),
-    ]
-    return scores, seconds
+    learners = (
+        make_pipeline(embedder(cache=folder), LogisticRegression(max_iter=5000)).fit(
+            *train
+        ),
+        make(freeze_depth="all", random_state=seed, cache=folder).fit(*train),
+        default.set_params(cache=folder),
+    )
+    return [learner.score(*test) for learner in learners], seconds
 
 
-def table(kind: str) -> None:
+def table(kind: str, folder: str) -> None:
     """Print a row for each data set and size, then the means over the data sets."""
-    print(f"\n| {kind} | n | regression | frozen | default | s a default fit |")
-    print("|---|---|---|---|---|---|")
-    make = ESTIMATORS[kind]
+    print(f"\n| {kind} | n | draws | regression | frozen | default | s a default fit |")
+    print("|---|---|---|---|---|---|---|")
     means: dict[int, list[np.ndarray]] = {size: [] for size in REPEATS}
     for load in SETS[kind]:
         X, y = load()
         pool, held_out = split(y)
         test = X[held_out], y[held_out]
-        embedded = embed(make(), test[0])
         for size, repeats in REPEATS.items():
             scores, times = [], []
             for seed in range(repeats):
                 drawn, _ = train_test_split(
                     pool, train_size=size, stratify=y[pool], random_state=seed
                 )
-                run = measure(make, (X[drawn], y[drawn]), test, embedded, seed)
+                run = measure(kind, (X[drawn], y[drawn]), test, seed, folder)
                 scores.append(run[0])
                 times.append(run[1])
             mean = np.mean(scores, axis=0)
@@ -106,13 +100,13 @@ def table(kind: str) -> None:
             means[size].append(mean)
             cells = [f"{m:.3f} ± {e:.3f}" for m, e in zip(mean, error, strict=True)]
             print(
-                f"| {load.__name__} | {size} | {' | '.join(cells)} "
+                f"| {load.__name__} | {size} | {repeats} | {' | '.join(cells)} "
                 f"| {np.median(times):.1f} |",
                 flush=True,
             )
     for size, rows in means.items():
         cells = [f"{value:.3f}" for value in np.mean(rows, axis=0)]
-        print(f"| **mean** | {size} | {' | '.join(cells)} | |")
+        print(f"| **mean** | {size} | | {' | '.join(cells)} | |", flush=True)
 
 
 def main() -> None:
@@ -123,8 +117,9 @@ def main() -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     print(f"sktransfer {sktransfer.__version__}, {versions}")
     print(f"{platform.machine()}, {torch.get_num_threads()} threads")
-    for kind in SETS if options.kind is None else (options.kind,):
-        table(kind)
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in SETS if options.kind is None else (options.kind,):
+            table(kind, folder)
 
 
 if __name__ == "__main__":

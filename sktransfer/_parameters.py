@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 
 from sktransfer.inputs import IMAGE_SHAPES, is_image_shape
@@ -181,6 +183,16 @@ def _is_optimizer(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
+def _cache(value: Any) -> None:
+    wanted = "True, False, or a folder (str or path)"
+    if isinstance(value, bool | np.bool_):
+        return
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise _Invalid(wanted)
+    if os.path.exists(value) and not os.path.isdir(value):
+        raise _Invalid(wanted, " There is a file of that name.")
+
+
 def _image_shape(value: Any) -> None:
     if value is not None and not is_image_shape(value):
         raise _Invalid(f"None or {IMAGE_SHAPES}")
@@ -218,6 +230,7 @@ _CHECKS: dict[str, Check] = {
         or_=", None, or a callable on images such as a torchvision v2 transform",
     ),
     "device": _device,
+    "cache": _cache,
     "precision": _one_of("auto", "float32", "bfloat16"),
     "num_workers": _integer(0),
     "verbose": _number(0),

@@ -1,8 +1,13 @@
-"""The errors that a user can catch."""
+"""The errors and warnings that a user can catch."""
 
 from __future__ import annotations
 
-__all__ = ["BackboneNotFoundError", "WeightsMismatchError", "WeightsUnavailableError"]
+__all__ = [
+    "BackboneNotFoundError",
+    "CacheWarning",
+    "WeightsMismatchError",
+    "WeightsUnavailableError",
+]
 
 
 class BackboneNotFoundError(ValueError):
@@ -28,4 +33,13 @@ class WeightsMismatchError(ValueError):
     Raised when the SHA-256 of an installed weight file differs from the pinned one,
     or when its tensors don't fit the network that they are meant for. Nothing of the
     file is used then.
+    """
+
+
+class CacheWarning(UserWarning):
+    """The store of activations can't be used as it should.
+
+    Results are right nevertheless: what isn't stored is computed again, and only time
+    is lost. The message says what happened, where, and what can be done. A process
+    warns at most once about a folder.
     """

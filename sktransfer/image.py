@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from sktransfer._estimator import PretrainedClassifier
+from sktransfer._classifier import PretrainedClassifier
+from sktransfer._embedder import PretrainedEmbedder
+from sktransfer._estimator import PretrainedEstimator
 from sktransfer.backbones import Backbone, load_backbone
 from sktransfer.features import PreparedImages
 from sktransfer.inputs import ImageSamples, as_images
 from sktransfer.training import resolve_augment
 
-__all__ = ["PretrainedImageClassifier"]
+__all__ = ["PretrainedImageClassifier", "PretrainedImageEmbedder"]
 
 
-class PretrainedImageClassifier(PretrainedClassifier):
+class _ImageEstimator(PretrainedEstimator):
+    """An estimator with the parameters `image_shape` and `image_size`."""
+
+    def _samples(self, X: Any) -> ImageSamples:
+        return as_images(X, image_shape=self.image_shape)
+
+    def _load_backbone(self) -> Backbone:
+        return load_backbone(self.backbone, "image", image_size=self.image_size)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array = self.image_shape is not None
+        return tags
+
+
+class PretrainedImageClassifier(_ImageEstimator, PretrainedClassifier):
     """Classify images with a pretrained network, fine-tuned as deeply as asked for.
 
     The head is fitted to the frozen network's embeddings first (Kumar et al. 2022,
@@ -77,7 +96,13 @@ class PretrainedImageClassifier(PretrainedClassifier):
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of forward passes; "auto" is bfloat16 on a GPU that computes in it natively.
+        "auto" is bfloat16 in training steps, where the device computes in it natively,
+        and float32 in everything else. "bfloat16" is for everything: activations take
+        half the space, and predictions differ in the third digit.
+    cache : bool or path, default=True
+        Where the frozen part's activations are kept, for all fits, predictions and
+        processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
+        given. False keeps them for the length of one fit.
     num_workers : int, default=0
         Processes that decode and prepare images during training and prediction.
     random_state : int, RandomState instance or None, default=None
@@ -149,6 +174,7 @@ class PretrainedImageClassifier(PretrainedClassifier):
         augment: Any = None,
         device: Any = "auto",
         precision: str = "auto",
+        cache: bool | str | os.PathLike[str] = True,
         num_workers: int = 0,
         random_state: Any = None,
         verbose: int = 0,
@@ -173,16 +199,11 @@ class PretrainedImageClassifier(PretrainedClassifier):
         self.augment = augment
         self.device = device
         self.precision = precision
+        self.cache = cache
         self.num_workers = num_workers
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
-
-    def _samples(self, X: Any) -> ImageSamples:
-        return as_images(X, image_shape=self.image_shape)
-
-    def _load_backbone(self) -> Backbone:
-        return load_backbone(self.backbone, "image", image_size=self.image_size)
 
     def _augmented(self, samples: Any, backbone: Backbone) -> PreparedImages | None:
         preprocessing = backbone.preprocessing
@@ -191,8 +212,85 @@ class PretrainedImageClassifier(PretrainedClassifier):
             return None
         return PreparedImages(samples, preprocessing, augment)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.two_d_array = self.image_shape is not None
-        return tags
+
+class PretrainedImageEmbedder(_ImageEstimator, PretrainedEmbedder):
+    """Turn images into embeddings with a pretrained network, which stays as it is.
+
+    For pipelines that end in a classic model. Each image is embedded once, whatever the
+    number of folds and candidates, and the classifiers use the same store.
+
+    Parameters
+    ----------
+    backbone : str, Path, Module, Backbone or fitted estimator, \
+            default="timm/tf_efficientnet_lite0.in1k"
+        The network: a timm name ("timm/..."), a torchvision name ("resnet50"), a hub id
+        or local folder that transformers loads, a `torch.nn.Module` whose stages are
+        its children or declared as `stages`, or a fitted `PretrainedImageClassifier`,
+        whose trained backbone embeds.
+    image_shape : tuple of int, default=None
+        Shape of a flattened image when `X` is a 2-D array of numbers, a row an image:
+        (height, width), (height, width, channels) or (channels, height, width).
+    image_size : int, default=None
+        Side of the square that images are resized to, in pixels. None is the size the
+        network was trained with; a smaller one is faster. A fitted estimator given as
+        `backbone` has a size of its own, and no other one is allowed.
+    batch_size : int, default=16
+        Samples in a forward pass.
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA, then MPS, then the processor.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" is float32. "bfloat16" takes half the time or less where the device
+        computes in it natively, and half the space; embeddings differ in the third
+        digit.
+    cache : bool or path, default=True
+        Where embeddings are kept, for all transformations and processes: in the user's
+        cache folder (see `sktransfer.cache`), or in the folder given; False: nowhere.
+    num_workers : int, default=0
+        Processes that decode and prepare images.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    backbone_ : Backbone
+        The pretrained network, read-only and shared by all estimators of the process.
+    n_stages_ : int
+        Number of stages of the backbone.
+    stage_names_ : tuple of str
+        Their names, from the input.
+    n_features_in_ : int
+        Number of columns of `X`, if it had two dimensions.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, if it was a data frame with strings for names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import PretrainedImageEmbedder
+    >>> images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    >>> PretrainedImageEmbedder(image_size=64).fit_transform(images).shape
+    (2, 1280)
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "timm/tf_efficientnet_lite0.in1k",
+        *,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | None = None,
+        batch_size: int = 16,
+        device: Any = "auto",
+        precision: str = "auto",
+        cache: bool | str | os.PathLike[str] = True,
+        num_workers: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.cache = cache
+        self.num_workers = num_workers
+        self.verbose = verbose

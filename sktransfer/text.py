@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from sktransfer._estimator import PretrainedClassifier
+from sktransfer._classifier import PretrainedClassifier
+from sktransfer._embedder import PretrainedEmbedder
+from sktransfer._estimator import PretrainedEstimator
 from sktransfer.backbones import Backbone, load_backbone
 from sktransfer.inputs import TextSamples, as_texts
 
-__all__ = ["PretrainedTextClassifier"]
+__all__ = ["PretrainedTextClassifier", "PretrainedTextEmbedder"]
 
 
-class PretrainedTextClassifier(PretrainedClassifier):
+class _TextEstimator(PretrainedEstimator):
+    """An estimator with the parameters `pooling` and `max_length`."""
+
+    def _samples(self, X: Any) -> TextSamples:
+        return as_texts(X)
+
+    def _load_backbone(self) -> Backbone:
+        return load_backbone(
+            self.backbone, "text", pooling=self.pooling, max_length=self.max_length
+        )
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags
+
+
+class PretrainedTextClassifier(_TextEstimator, PretrainedClassifier):
     """Classify texts with a pretrained encoder, fine-tuned as deeply as asked for.
 
     The head is fitted to the frozen encoder's embeddings first (Kumar et al. 2022,
@@ -68,7 +88,13 @@ class PretrainedTextClassifier(PretrainedClassifier):
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        Of forward passes; "auto" is bfloat16 on a GPU that computes in it natively.
+        "auto" is bfloat16 in training steps, where the device computes in it natively,
+        and float32 in everything else. "bfloat16" is for everything: activations take
+        half the space, and predictions differ in the third digit.
+    cache : bool or path, default=True
+        Where the frozen part's activations are kept, for all fits, predictions and
+        processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
+        given. False keeps them for the length of one fit.
     random_state : int, RandomState instance or None, default=None
         Fixes the order of samples, dropout and the start of a random head. Pass an int
         for the same result in every fit.
@@ -133,6 +159,7 @@ class PretrainedTextClassifier(PretrainedClassifier):
         pooling: str = "auto",
         device: Any = "auto",
         precision: str = "auto",
+        cache: bool | str | os.PathLike[str] = True,
         random_state: Any = None,
         verbose: int = 0,
         callbacks: Any = None,
@@ -155,19 +182,86 @@ class PretrainedTextClassifier(PretrainedClassifier):
         self.pooling = pooling
         self.device = device
         self.precision = precision
+        self.cache = cache
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
 
-    def _samples(self, X: Any) -> TextSamples:
-        return as_texts(X)
 
-    def _load_backbone(self) -> Backbone:
-        return load_backbone(
-            self.backbone, "text", pooling=self.pooling, max_length=self.max_length
-        )
+class PretrainedTextEmbedder(_TextEstimator, PretrainedEmbedder):
+    """Turn texts into embeddings with a pretrained encoder, which stays as it is.
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        return tags
+    For pipelines that end in a classic model. Each text is embedded once, whatever the
+    number of folds and candidates, and the classifiers use the same store.
+
+    Parameters
+    ----------
+    backbone : str, Path, Module, Backbone or fitted estimator, \
+            default="sentence-transformers/all-MiniLM-L6-v2"
+        The encoder: a hub id or local folder that transformers loads, one of its
+        models, or a fitted `PretrainedTextClassifier`, whose trained backbone embeds.
+    max_length : int, default=None
+        Longest text in tokens; what is beyond is cut off. None is what the encoder was
+        made for, or what the fitted estimator given as `backbone` had.
+    pooling : {"auto", "mean", "cls"}, default="auto"
+        One embedding of a text from its tokens' states: their mean, or the state of the
+        first token. "auto" is what the model's own folder says, or what the fitted
+        estimator given as `backbone` had, else the mean.
+    batch_size : int, default=16
+        Samples in a forward pass.
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA, then MPS, then the processor.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" is float32. "bfloat16" takes half the time or less where the device
+        computes in it natively, and half the space; embeddings differ in the third
+        digit.
+    cache : bool or path, default=True
+        Where embeddings are kept, for all transformations and processes: in the user's
+        cache folder (see `sktransfer.cache`), or in the folder given; False: nowhere.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    backbone_ : Backbone
+        The pretrained network, read-only and shared by all estimators of the process.
+    n_stages_ : int
+        Number of stages of the backbone.
+    stage_names_ : tuple of str
+        Their names, from the input.
+    n_features_in_ : int
+        Number of columns of `X`, if it had two dimensions.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, if it was a data frame with strings for names.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sktransfer import PretrainedTextEmbedder
+    >>> texts = ["the match ended in a draw", "shares fell sharply", "a late goal"]
+    >>> pipeline = make_pipeline(PretrainedTextEmbedder(), LogisticRegression())
+    >>> pipeline.fit(texts, ["sport", "business", "sport"]).predict(["profits are up"])
+    array(['business'], dtype='<U8')
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "sentence-transformers/all-MiniLM-L6-v2",
+        *,
+        max_length: int | None = None,
+        pooling: str = "auto",
+        batch_size: int = 16,
+        device: Any = "auto",
+        precision: str = "auto",
+        cache: bool | str | os.PathLike[str] = True,
+        verbose: int = 0,
+    ) -> None:
+        self.backbone = backbone
+        self.max_length = max_length
+        self.pooling = pooling
+        self.batch_size = batch_size
+        self.device = device
+        self.precision = precision
+        self.cache = cache
+        self.verbose = verbose

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # Read by the libraries when they are imported, so these come before any import.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,6 +13,10 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Tests run in two processes; threads of both on the same cores would only wait.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Nobody's real cache is read or written; processes of one run share this one.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["SKTRANSFER_CACHE"] = tempfile.mkdtemp(prefix="sktransfer-tests-")
+    atexit.register(shutil.rmtree, os.environ["SKTRANSFER_CACHE"], ignore_errors=True)
 
 import random  # noqa: E402
 from collections.abc import Callable  # noqa: E402

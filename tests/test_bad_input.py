@@ -52,7 +52,7 @@ def test_fit(case: Case, tmp_path, monkeypatch):
     parameters = estimator.get_params(deep=False)
     if not case.late:
         # What can be known at once is said before the backbone does any work.
-        monkeypatch.setattr(_estimator, "extract", None)
+        monkeypatch.setattr(_estimator, "Extraction", None)
     with pytest.raises(Exception) as caught:
         estimator.fit(X, y, sample_weight=case.sample_weight)
     assert type(caught.value) is case.error

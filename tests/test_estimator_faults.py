@@ -14,6 +14,7 @@ from skorch.callbacks import LRScheduler
 from test_estimator_training import N, images, texts
 from torch import nn
 
+from sktransfer.features import _prepared
 from sktransfer.training import _fit
 
 quick_text = functools.partial(text_classifier, freeze_depth=-1, max_length=8)
@@ -76,12 +77,15 @@ def test_workers_prepare_the_probe_too(freeze_depth, monkeypatch):
         asked.append(kwargs["num_workers"])
         return torch.utils.data.DataLoader(*args, **kwargs)
 
-    monkeypatch.setattr(_fit, "DataLoader", loader)
+    for module in (_fit, _prepared):
+        monkeypatch.setattr(module, "DataLoader", loader)
     parameters = {"freeze_depth": freeze_depth, "image_size": 32, "augment": "light"}
-    estimator = image_classifier(num_workers=1, max_epochs=1, **parameters)
-    first = estimator.fit(X, y).predict_proba(X)
-    # Stored embeddings are at hand; augmented images are not.
-    assert asked == ([0, 1] if freeze_depth == "all" else [1])
+    estimator = image_classifier(
+        num_workers=1, max_epochs=1, cache=False, **parameters
+    ).fit(X, y)
+    # The images as they are; and, if only the head learns, changed ones for it.
+    assert asked == ([1, 1] if freeze_depth == "all" else [1])
+    first = estimator.predict_proba(X)
     assert_array_equal(estimator.fit(X, y).predict_proba(X), first)
 
 

@@ -235,9 +235,9 @@ def test_augmented_images_change_the_fit_and_not_the_prediction(freeze_depth):
 
 def test_progress_is_shown_when_asked_for(capsys):
     X, y = texts()
-    quick_text(verbose=0, max_length=8).fit(X, y)
+    quick_text(verbose=0, max_length=8, cache=False).fit(X, y)
     assert capsys.readouterr() == ("", "")
-    quick_text(verbose=1, max_length=8, max_epochs=2).fit(X, y)
+    quick_text(verbose=1, max_length=8, max_epochs=2, cache=False).fit(X, y)
     out, err = capsys.readouterr()
     assert "train_loss" in out
     assert len(out.strip().splitlines()) == 4  # head, rule, two epochs

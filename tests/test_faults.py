@@ -68,7 +68,7 @@ def test_an_earlier_fit_outlives_an_interrupted_one(where, monkeypatch):
         raise KeyboardInterrupt
 
     target = {
-        "frozen part": "sktransfer._estimator.extract",
+        "frozen part": "sktransfer.features.Extraction.records",
         "probe": "sktransfer.training._fit.solve_linear",
         "training": "sktransfer.training._net.FineTuningNet.get_loss",
     }[where]

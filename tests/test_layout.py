@@ -23,7 +23,8 @@ ONLY_IN = {
     "transformers": ("backbones/_transformers*.py",),
     "timm": ("backbones/_timm*.py",),
     "torchvision.models": ("backbones/_torchvision*.py",),
-    "sklearn.base": ("_estimator.py", "image.py", "text.py", "testing.py"),
+    "sklearn.base": ("_classifier.py", "_embedder.py", "_estimator.py", "testing.py"),
+    "sqlite3": ("features/_database*.py",),
     "matplotlib": ("demonstration/*.py",),
     "skimage": ("demonstration/*.py",),
 }

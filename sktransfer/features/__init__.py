@@ -1,21 +1,27 @@
-"""The frozen part's activations."""
+"""The frozen part's activations: extraction and the store."""
 
-from sktransfer.features._extraction import (
+from sktransfer.features._extraction import Extraction
+from sktransfer.features._memory import Record
+from sktransfer.features._prepared import (
     PreparedImages,
-    Record,
-    extract,
-    input_batches,
+    batches_by_length,
     make_batch,
     record_lengths,
     stack,
+    tail_batches,
 )
+from sktransfer.features._store import Info, Store, open_store
 
 __all__ = [
+    "Extraction",
+    "Info",
     "PreparedImages",
     "Record",
-    "extract",
-    "input_batches",
+    "Store",
+    "batches_by_length",
     "make_batch",
+    "open_store",
     "record_lengths",
     "stack",
+    "tail_batches",
 ]

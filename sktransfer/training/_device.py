@@ -24,20 +24,30 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def autocast(
-    precision: str, device: torch.device
+    precision: str, device: torch.device, *, training: bool = False
 ) -> Callable[[], contextlib.AbstractContextManager[Any]]:
     """Return what makes the context that forward passes run in.
 
-    "auto" is bfloat16 on a GPU that computes in it natively, else float32.
+    "auto" is bfloat16 in training steps where the device computes in it natively.
+    Everything else stays in float32, so that what is stored and what is predicted does
+    not depend, beyond the last digits, on the batch that a sample is in.
     """
     if precision == "auto":
-        native = device.type == "cuda" and torch.cuda.is_bf16_supported(
-            including_emulation=False
-        )
+        native = training and computes_in_bfloat16(device)
         precision = "bfloat16" if native else "float32"
     if precision == "float32":
         return contextlib.nullcontext
     return functools.partial(torch.autocast, device.type, dtype=torch.bfloat16)
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Say whether a device multiplies matrices in bfloat16, rather than imitates it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    return False
 
 
 @contextlib.contextmanager

@@ -67,6 +67,9 @@ class TrainingData:
     ----------
     records : sequence of Record or PreparedImages
         What the tail takes of each sample.
+    embeddings : ndarray of shape (n_samples, n_features) or None
+        What the backbone, as it was pretrained, makes of each sample; needed for the
+        probe only.
     augmented : PreparedImages or None
         The same samples before the front, changed at random each time they are asked
         for; trained on in place of `records`.
@@ -79,6 +82,7 @@ class TrainingData:
     """
 
     records: Sequence[Record] | PreparedImages
+    embeddings: np.ndarray | None
     augmented: PreparedImages | None
     codes: np.ndarray
     weights: np.ndarray
@@ -108,7 +112,7 @@ def fine_tune(
         network = new_network(backbone, cut, freeze_depth, head, recipe.dropout)
         network.to(device)
         if recipe.probe:
-            _probe(backbone, cut, network, data, recipe, device)
+            _probe(cut, network, data, recipe, device)
         # After a probe there is nothing left to learn while the backbone is frozen.
         learns = network.released or not recipe.probe
         records = data.records if data.augmented is None else data.augmented
@@ -119,7 +123,6 @@ def fine_tune(
 
 
 def _probe(
-    backbone: Backbone,
     cut: Cut,
     network: FineTunedNetwork,
     data: TrainingData,
@@ -127,16 +130,14 @@ def _probe(
     device: torch.device,
 ) -> None:
     """Fit the head to the embeddings of the backbone as it was pretrained."""
-    embed = functools.partial(_embed, backbone, cut, network, recipe, device)
-    context = autocast(recipe.precision, device)
-    with torch.inference_mode(), context():
-        draws = [embed(data.records)]
-        if data.augmented is not None and not network.released:
-            # No gradient step will see changed images, so the head is shown some.
-            draws += [
-                embed(data.augmented, front=cut.tail_batch)
-                for _ in range(recipe.max_epochs)
-            ]
+    assert data.embeddings is not None
+    draws = [data.embeddings]
+    if data.augmented is not None and not network.released:
+        # No gradient step will see changed images, so the head is shown some.
+        draws += [
+            _embed(data.augmented, cut, recipe, device)
+            for _ in range(recipe.max_epochs)
+        ]
     features = np.concatenate(draws)
     codes = np.tile(data.codes, len(draws))
     weights = np.tile(data.weights, len(draws)) / len(draws)
@@ -148,34 +149,23 @@ def _probe(
 
 
 def _embed(
-    backbone: Backbone,
-    cut: Cut,
-    network: FineTunedNetwork,
-    recipe: Recipe,
-    device: torch.device,
-    records: Sequence[Record] | PreparedImages,
-    front: Callable[..., dict[str, torch.Tensor]] | None = None,
+    images: PreparedImages, cut: Cut, recipe: Recipe, device: torch.device
 ) -> np.ndarray:
-    """Return the embeddings of records, (n_samples, n_features) float32."""
-    network.eval()
-    lengths = record_lengths(backbone, cut, records)
-    order = np.arange(len(records)) if lengths is None else np.argsort(lengths)
-    embeddings = np.empty((len(records), backbone.n_features), dtype=np.float32)
-    size = recipe.batch_size
-    batches = [order[i : i + size].tolist() for i in range(0, len(order), size)]
+    """Return the embeddings of images, (n_samples, n_features) float32."""
     loader = DataLoader(
-        records,  # type: ignore[arg-type]
-        batch_sampler=batches,
-        collate_fn=_collate(backbone, cut, records),
-        num_workers=_workers(recipe, records),
+        images,
+        batch_size=recipe.batch_size,
+        collate_fn=stack,
+        num_workers=recipe.num_workers,
         generator=torch.Generator().manual_seed(_draw_seed()),
     )
-    for indices, inputs in zip(batches, loader, strict=True):
-        batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-        if front is not None:
-            batch = front(**batch)
-        embeddings[indices] = network.tail(**batch).float().cpu().numpy()
-    return embeddings
+    embeddings = []
+    with torch.inference_mode(), autocast(recipe.precision, device)():
+        for inputs in loader:
+            batch = {name: tensor.to(device) for name, tensor in inputs.items()}
+            embedding = cut.tail(**cut.tail_batch(**batch))
+            embeddings.append(embedding.float().cpu().numpy())
+    return np.concatenate(embeddings)
 
 
 def _collate(
@@ -255,7 +245,7 @@ def _new_net(
             "weight_decay": recipe.weight_decay,
         },
         front=cut.tail_batch if changes else None,
-        autocast=autocast(recipe.precision, device),
+        autocast=autocast(recipe.precision, device, training=True),
         optimizer=_optimizer(recipe.optimizer),
         lr=recipe.lr,
         max_epochs=recipe.max_epochs,
@@ -270,9 +260,13 @@ def _new_net(
 
 
 def _optimizer(optimizer: str | type[torch.optim.Optimizer]) -> Any:
+    if not isinstance(optimizer, str):
+        return optimizer
+    # One pass over the weights in place of a dozen.
+    options: dict[str, Any] = {"fused": True}
     if optimizer == "sgd":
-        return functools.partial(torch.optim.SGD, momentum=0.9)
-    return OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
+        options["momentum"] = 0.9
+    return functools.partial(OPTIMIZERS[optimizer], **options)
 
 
 def _draw_seed() -> int:

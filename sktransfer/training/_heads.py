@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TypeGuard
+from hashlib import blake2b
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -17,6 +19,10 @@ Head = str | Callable[[int, int], nn.Module]
 
 #: Inverse strength of the probe's L2 penalty, on features of unit deviation at most.
 PROBE_C = 0.02
+
+# Candidates of a search that differ in a learning rate or a freeze depth have the same
+# problem to solve on each fold. Fits take turns here: there is no race.
+_solutions: LRUCache[Any, tuple[np.ndarray, np.ndarray, np.ndarray]] = LRUCache(64)
 
 
 def build_head(head: Head, n_features: int, n_outputs: int) -> nn.Module:
@@ -82,6 +88,27 @@ def solve_linear(
     weights : ndarray of shape (n_samples,)
         Weights of the samples, not all zero.
     """
+    problem = tuple(map(_digest, (features, codes, weights)))
+    if problem not in _solutions:
+        _solutions[problem] = _solve(features, codes, weights)
+    slope, offset, present = _solutions[problem]
+    with torch.no_grad():
+        head.weight.zero_()
+        # A class whose samples all weigh nothing is as good as never.
+        head.bias.fill_(-1e4)
+        head.weight[present] = torch.as_tensor(slope).to(head.weight)
+        head.bias[present] = torch.as_tensor(offset).to(head.bias)
+
+
+def _digest(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:
+    content = np.ascontiguousarray(array).view(np.uint8)
+    return array.shape, blake2b(content.data, digest_size=16).digest()
+
+
+def _solve(
+    features: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weights and biases, and the classes whose they are."""
     features = features.astype(np.float64)
     scaler = StandardScaler().fit(features, sample_weight=weights)
     # No feature is blown up: some encoders have dimensions that are all but constant,
@@ -99,9 +126,4 @@ def solve_linear(
     if len(slope) == 1:
         slope = np.concatenate([-slope, slope]) / 2
         offset = np.concatenate([-offset, offset]) / 2
-    with torch.no_grad():
-        head.weight.zero_()
-        # A class whose samples all weigh nothing is as good as never.
-        head.bias.fill_(-1e4)
-        head.weight[present] = torch.as_tensor(slope).to(head.weight)
-        head.bias[present] = torch.as_tensor(offset).to(head.bias)
+    return slope, offset, present

@@ -14,7 +14,7 @@ from torch import nn
 
 from sktransfer.training._module import FineTunedNetwork, parameter_groups
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,

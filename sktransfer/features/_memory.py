@@ -1,0 +1,58 @@
+"""A bounded memory of what was computed in this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Hashable
+
+import torch
+from cachetools import LRUCache
+
+#: What the tail of a cut backbone takes of one sample, by name; no batch dimension.
+Record = dict[str, torch.Tensor]
+
+
+class Memory:
+    """Records by key; those used least recently make room for new ones.
+
+    Parameters
+    ----------
+    max_bytes : float
+        Bound of the sum of the tensors' sizes; `inf` for none.
+    """
+
+    def __init__(self, max_bytes: float) -> None:
+        self.max_bytes = max_bytes
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._lock = threading.Lock()
+        self._records: LRUCache[Hashable, Record] = LRUCache(
+            self.max_bytes, getsizeof=n_bytes
+        )
+
+    def get(self, key: Hashable) -> Record | None:
+        """Return a record, or None. It is shared: nobody may write to its tensors."""
+        with self._lock:
+            return self._records.get(key)
+
+    def put(self, key: Hashable, record: Record) -> None:
+        """Keep a record, if there is room for it at all."""
+        if n_bytes(record) <= self.max_bytes:
+            with self._lock:
+                self._records[key] = record
+
+
+def n_bytes(record: Record) -> int:
+    """Return the size of a record's tensors."""
+    return sum(tensor.nbytes for tensor in record.values())
+
+
+#: Of the whole process: activations, and inputs ready for a network.
+MEMORY = Memory(256 * 2**20)
+
+# A child begins with an empty memory of its own: the lock of the parent's may have been
+# held by a thread that the child does not have.
+os.register_at_fork(after_in_child=MEMORY.forget)

@@ -1,0 +1,160 @@
+"""Samples as a network's inputs, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from sktransfer.backbones import Backbone, Cut, ImagePreprocessing, collate
+from sktransfer.features._memory import MEMORY, Record
+from sktransfer.inputs import ImageSamples, TextSamples
+
+T = TypeVar("T")
+
+
+class PreparedImages(Dataset[Record]):
+    """Images as network inputs, decoded and resized when asked for.
+
+    Parameters
+    ----------
+    samples : ImageSamples
+        The pictures.
+    preprocessing : ImagePreprocessing
+        The backbone's.
+    augment : callable or None
+        Changes an image, (3, size, size) float32 in [0, 1], before it is standardised.
+    remember : bool, default=False
+        Whether to keep resized images, as far as the memory of the process allows, for
+        those who come back to them.
+    """
+
+    def __init__(
+        self,
+        samples: ImageSamples,
+        preprocessing: ImagePreprocessing,
+        augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        *,
+        remember: bool = False,
+    ) -> None:
+        self.samples = samples
+        self.preprocessing = preprocessing
+        self.augment = augment
+        self.remember = remember
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Record:
+        image = self._resized(index)
+        if self.augment is not None:
+            # A transform may work in place, and others come back to this image.
+            image = image.clone() if self.remember else image
+            image = _checked_change(self.augment(image), image).clamp(0.0, 1.0)
+        return {"pixel_values": self.preprocessing.normalize(image)}
+
+    def _resized(self, index: int) -> torch.Tensor:
+        # What a worker process remembers is lost with it.
+        if not self.remember or get_worker_info() is not None:
+            return self.preprocessing.resize(self.samples[index])
+        key = (repr(self.preprocessing), self.samples.digest(index))
+        record = MEMORY.get(key)
+        if record is None:
+            record = {"image": self.preprocessing.resize(self.samples[index])}
+            MEMORY.put(key, record)
+        return record["image"]
+
+
+def _checked_change(changed: Any, image: torch.Tensor) -> torch.Tensor:
+    if isinstance(changed, torch.Tensor) and changed.shape == image.shape:
+        return changed
+    found = type(changed).__name__
+    if isinstance(changed, torch.Tensor):
+        found = f"a tensor of shape {tuple(changed.shape)}"
+    raise ValueError(
+        "The 'augment' parameter must turn an image, a tensor of shape "
+        f"{tuple(image.shape)}, into one of the same shape. Got {found} instead."
+    )
+
+
+def inputs_of(
+    backbone: Backbone, samples: ImageSamples | TextSamples, *, remember: bool = True
+) -> Sequence[Record] | PreparedImages:
+    """Return what the whole network takes of each sample.
+
+    Images are decoded when they are asked for: all of them would not fit in memory.
+    `remember` those that somebody will come back to.
+    """
+    if isinstance(samples, ImageSamples):
+        return PreparedImages(samples, backbone.preprocessing, remember=remember)
+    space = repr(backbone.preprocessing)
+    keys = [(space, samples.digest(index)) for index in range(len(samples))]
+    known = {key: MEMORY.get(key) for key in keys}
+    missing = [index for index, key in enumerate(keys) if known[key] is None]
+    encoded = backbone.preprocessing.encode(samples.take(missing)) if missing else []
+    for index, record in zip(missing, encoded, strict=True):
+        known[keys[index]] = record
+        MEMORY.put(keys[index], record)
+    return [record for key in keys if (record := known[key]) is not None]
+
+
+def tail_batches(
+    backbone: Backbone,
+    cut: Cut,
+    records: Sequence[Record] | PreparedImages,
+    batches: Sequence[Sequence[int]],
+    *,
+    num_workers: int = 0,
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield what the tail takes of each batch of indices."""
+    if not isinstance(records, PreparedImages):
+        for batch in batches:
+            yield make_batch(backbone, cut, [records[index] for index in batch])
+        return
+    yield from DataLoader(
+        records,
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=num_workers,
+        # Without a generator of its own a loader draws from torch's global one.
+        generator=torch.Generator(),
+    )
+
+
+def make_batch(
+    backbone: Backbone, cut: Cut, records: Sequence[Record]
+) -> dict[str, torch.Tensor]:
+    """Return the batch that the tail takes: padded texts, or stacked tensors."""
+    if is_ragged(backbone, cut.depth):
+        return collate(records, {"input_ids": backbone.preprocessing.pad_token_id})
+    return stack(records)
+
+
+def stack(records: Sequence[Record]) -> dict[str, torch.Tensor]:
+    """Return records of one shape as a batch."""
+    return {name: torch.stack([r[name] for r in records]) for name in records[0]}
+
+
+def is_ragged(backbone: Backbone, depth: int) -> bool:
+    """Say whether records at a cut differ in length: texts, until they are pooled."""
+    return backbone.kind == "text" and depth < backbone.n_stages
+
+
+def record_lengths(
+    backbone: Backbone, cut: Cut, records: Sequence[Record] | PreparedImages
+) -> list[int] | None:
+    """Return the length of each record in tokens; None where all are the same."""
+    if not is_ragged(backbone, cut.depth) or isinstance(records, PreparedImages):
+        return None
+    return [len(next(iter(record.values()))) for record in records]
+
+
+def batches_by_length(lengths: Mapping[int, int], batch_size: int) -> list[list[int]]:
+    """Return batches of indices of samples of about one length: little is padded."""
+    return chunked(sorted(lengths, key=lengths.__getitem__), batch_size)
+
+
+def chunked(items: Sequence[T], size: int) -> list[list[T]]:
+    """Return the items in lists of `size`; the last one may be shorter."""
+    return [list(items[i : i + size]) for i in range(0, len(items), max(size, 1))]

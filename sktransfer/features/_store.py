@@ -1,0 +1,218 @@
+"""Activations by the content of their sample: a memory, and a database behind it."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import overload
+
+import platformdirs
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from sktransfer.backbones import Backbone
+from sktransfer.features._database import Database, Info
+from sktransfer.features._memory import MEMORY, Memory, Record
+
+#: Bound of the store on disk in bytes, unless SKTRANSFER_CACHE_SIZE says otherwise.
+DEFAULT_SIZE = 10 * 2**30
+
+# What decides the numbers beside the backbone: another version may compute otherwise.
+_LIBRARIES = ("torch", "torchvision", "transformers", "timm")
+# The same of this package: raised when it computes other numbers than before.
+_REVISION = 1
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclass(frozen=True)
+class Space:
+    """All records of one cut of one backbone.
+
+    Parameters
+    ----------
+    key : bytes
+        Digest of whatever decides the numbers in a record, but the sample.
+    label : str
+        What a person would call it.
+    dtype : torch.dtype
+        What states are kept in.
+    """
+
+    key: bytes
+    label: str
+    dtype: torch.dtype
+
+
+def space_of(
+    backbone: Backbone, depth: int, device: torch.device, precision: str
+) -> Space:
+    """Return the space of the states at a cut.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Its fingerprint covers architecture, weights and preprocessing.
+    depth : int
+        The stages `[0, depth)` are computed.
+    device : torch.device
+        Kinds of devices differ in the last digits.
+    precision : {"auto", "float32", "bfloat16"}
+        "bfloat16" computes and keeps states in half the space.
+    """
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    facts = (backbone.fingerprint, depth, device.type, str(dtype), *_versions())
+    label = f"{backbone.name}, {depth} of {backbone.n_stages} stages"
+    if dtype is torch.bfloat16:
+        label += ", bfloat16"
+    return Space(blake2b(repr(facts).encode(), digest_size=16).digest(), label, dtype)
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    return (str(_REVISION), *(version(library) for library in _LIBRARIES))
+
+
+class Store:
+    """What was computed once is not computed again.
+
+    Parameters
+    ----------
+    database : Database or None
+        Where records outlive the process; None to keep them in memory only.
+    memory : Memory
+        Asked before the database.
+    """
+
+    def __init__(self, database: Database | None, memory: Memory) -> None:
+        self.database = database
+        self.memory = memory
+        # One memory may stand before several databases.
+        self._place = None if database is None else str(database.folder)
+
+    def get(self, space: Space, samples: Sequence[bytes]) -> list[Record | None]:
+        """Return the record of each sample, by its digest; None where there is none."""
+        kept = {s: self.memory.get((self._place, space.key, s)) for s in samples}
+        missing = [sample for sample, record in kept.items() if record is None]
+        if missing and self.database is not None:
+            for sample, value in self.database.read(space.key, missing).items():
+                record = _decoded(value)
+                if record is not None:
+                    kept[sample] = record
+                    self.memory.put((self._place, space.key, sample), record)
+        return [_usable(kept[sample]) for sample in samples]
+
+    def put(
+        self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
+    ) -> list[Record]:
+        """Keep records; return them as `get` will."""
+        rounded = [_rounded(record, space) for record in records]
+        for sample, record in zip(samples, rounded, strict=True):
+            self.memory.put((self._place, space.key, sample), record)
+        if self.database is not None:
+            values = map(safetensors.torch.save, rounded)
+            kept = dict(zip(samples, values, strict=True))
+            self.database.write(space.key, kept, space.label)
+        return [_usable(record) for record in rounded]
+
+    def remember(
+        self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
+    ) -> None:
+        """Keep records that nobody has asked for yet: in memory, while it has room."""
+        for sample, record in zip(samples, records, strict=True):
+            key = (self._place, space.key, sample, "remembered")
+            self.memory.put(key, _rounded(record, space))
+
+    def recall(self, space: Space, samples: Sequence[bytes]) -> list[Record | None]:
+        """Return what is remembered of each sample."""
+        return [
+            self.memory.get((self._place, space.key, sample, "remembered"))
+            for sample in samples
+        ]
+
+    def info(self) -> Info:
+        """Return what the database holds."""
+        assert self.database is not None
+        return self.database.info()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.memory.forget()
+        if self.database is not None:
+            self.database.clear()
+
+
+def _decoded(value: bytes) -> Record | None:
+    try:
+        return safetensors.torch.load(value)
+    except SafetensorError:  # Not as we write them: as good as missing.
+        return None
+
+
+def _rounded(record: Record, space: Space) -> Record:
+    return {name: tensor.to(space.dtype) for name, tensor in record.items()}
+
+
+@overload
+def _usable(record: Record) -> Record: ...
+@overload
+def _usable(record: None) -> None: ...
+def _usable(record: Record | None) -> Record | None:
+    """Return a record in the precision that networks take."""
+    if record is None:
+        return None
+    return {name: tensor.float() for name, tensor in record.items()}
+
+
+def open_store(cache: bool | str | os.PathLike[str]) -> Store:
+    """Return the store that a `cache` parameter asks for.
+
+    Parameters
+    ----------
+    cache : bool or path
+        True: the user's cache folder; a folder; False: nothing outlives the store that
+        is returned.
+    """
+    if cache is False:
+        return Store(None, Memory(float("inf")))
+    folder = default_folder() if cache is True else Path(cache).expanduser()
+    return Store(Database(Path(os.path.abspath(folder)), max_bytes()), MEMORY)
+
+
+def default_folder() -> Path:
+    """Return SKTRANSFER_CACHE, else the folder where the system keeps caches."""
+    named = os.environ.get("SKTRANSFER_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(platformdirs.user_cache_dir("sktransfer", appauthor=False))
+
+
+def max_bytes() -> int:
+    """Return SKTRANSFER_CACHE_SIZE in bytes, else the default.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number with or without one of the units K, M, G and T.
+    """
+    given = os.environ.get("SKTRANSFER_CACHE_SIZE", "").strip()
+    if not given:
+        return DEFAULT_SIZE
+    number = given.upper().removesuffix("B").removesuffix("I").rstrip()
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    try:
+        size = float(number.removesuffix(unit)) * _UNITS[unit]
+        if not 0 <= size < 2**62:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            "The environment variable SKTRANSFER_CACHE_SIZE must be a number of bytes, "
+            f"such as '500M' or '20G'. Got {given!r} instead."
+        ) from None
+    return int(size)
