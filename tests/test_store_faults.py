@@ -235,22 +235,22 @@ def test_folder_deleted_within_an_operation(tmp_path, monkeypatch, moment):
     assert not caught
 
 
-def test_what_was_deleted_leaves_its_successor_alone(tmp_path):
-    """SQLite deletes a log by its path, whichever database has that by now."""
-    folder = tmp_path / "cache"
-    database = Database(folder, ENOUGH)
-    database.write(SPACE, records(samples(4)))
-    file = _database.DatabaseFile(folder)
-    with closing(file.open(main_file(folder), 1.0, False)) as old:
-        old.execute("INSERT INTO spaces VALUES ('a', 'b')")
-        shutil.rmtree(folder)
+def test_what_was_set_aside_leaves_its_successor_alone(tmp_path):
+    """SQLite opens a log by its path at the first use, whichever database has that."""
+    database = Database(tmp_path, ENOUGH)
+    database.write(SPACE, records(samples(16)))
+    with closing(sqlite3.connect(main_file(tmp_path))) as old:
+        os.rename(tmp_path / "activations", tmp_path / "aside")
         database.write(SPACE, records(samples(4)))
-        with closing(file.open(main_file(folder), 1.0, False)):
-            database.write(SPACE, records(samples(8)))
-            (log,) = folder.rglob("*-wal")
-            old.close()
-            assert log.stat().st_size > 0
-    assert database.read(SPACE, samples(8)) == records(samples(8))
+        with at_most_one_warning() as caught:
+            with closing(sqlite3.connect(main_file(tmp_path))) as other:
+                # As long as it is open, the log stays.
+                other.execute("SELECT COUNT(*) FROM records").fetchone()
+                database.write(SPACE, records(samples(8)))
+                with pytest.raises(sqlite3.OperationalError, match="I/O error"):
+                    old.execute("UPDATE records SET value = 'bad'")
+            assert database.read(SPACE, samples(16)) == records(samples(8))
+    assert not caught
 
 
 def test_folder_deleted_during_operations(tmp_path):

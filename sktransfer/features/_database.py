@@ -195,7 +195,7 @@ class Database:
     def _attempt(self, action: _Action, doing: _Doing) -> str:
         """Call `action`, again if the file was replaced; say what went wrong."""
         trouble = ""
-        immutable = False
+        immutable = no_room = False
         for last in (False, False, True):
             path = None
             try:
@@ -204,7 +204,7 @@ class Database:
                     path = self._file.create()
                 if path is None:
                     return trouble
-                immutable = immutable or not self._file.is_writable(path)
+                immutable = no_room or not self._file.is_writable(path)
                 patience = self._state().patience
                 with closing(self._file.open(path, patience, immutable)) as connection:
                     action(connection)
@@ -218,9 +218,8 @@ class Database:
                     continue
                 if path is None or not _is_hopeless(error, immutable):
                     # SQLite makes files even to read, and there is no room for them.
-                    full = primary_code(error) in _NO_ROOM and not immutable
-                    if full and doing != "written" and not last:
-                        immutable = True
+                    no_room = primary_code(error) in _NO_ROOM and not immutable
+                    if no_room and doing != "written" and not last:
                         continue
                     return trouble or self._useless(error, doing)
                 try:
