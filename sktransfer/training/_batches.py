@@ -63,12 +63,15 @@ class BatchLoader:
         Length of each record; None when all are the same.
     num_workers : int, default=0
         Processes that prepare samples.
+    pin_memory : bool, default=False
+        Whether to lay batches where a GPU can fetch them while it computes.
     """
 
     collate: Callable[[Sequence[Record]], dict[str, torch.Tensor]]
     seed: int
     lengths: Sequence[int] | None = None
     num_workers: int = 0
+    pin_memory: bool = False
 
     def __call__(self, dataset: Dataset[Any], batch_size: int) -> DataLoader[Any]:
         generator = torch.Generator().manual_seed(self.seed)
@@ -80,6 +83,7 @@ class BatchLoader:
             ),
             collate_fn=self.collate_samples,
             num_workers=self.num_workers,
+            pin_memory=self.pin_memory,
             generator=generator,
         )
 

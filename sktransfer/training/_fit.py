@@ -236,6 +236,7 @@ def _new_net(
         seed=_draw_seed(),
         lengths=record_lengths(backbone, cut, records),
         num_workers=_workers(recipe, records),
+        pin_memory=device.type == "cuda",
     )
     return FineTuningNet(
         network,

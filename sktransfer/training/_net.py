@@ -66,7 +66,10 @@ class FineTuningNet(NeuralNet):
 
     def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> torch.Tensor:
         """Return the logits of a batch."""
-        inputs = {name: tensor.to(self.device) for name, tensor in x.items()}
+        inputs = {
+            name: tensor.to(self.device, non_blocking=True)
+            for name, tensor in x.items()
+        }
         with self.autocast():
             if self.front is not None:
                 with torch.no_grad():
