@@ -1,4 +1,4 @@
-"""The main job on real data: `python -m sktransfer`."""
+"""The main job on real data, and the store: `python -m sktransfer [cache]`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sktransfer import cache
 from sktransfer.demonstration import (
     MissingPackageError,
     image_task,
@@ -44,12 +45,46 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="where to save the figures (default: %(default)s)",
     )
+    parser.set_defaults(command=demonstrate)
+    # Without `prog` the usage of a command would show the options that are not its own.
+    commands = parser.add_subparsers(
+        title="instead of the comparison", prog="python -m sktransfer"
+    )
+    _add_cache(commands)
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return the exit status."""
-    options = build_parser().parse_args(arguments)
+def _add_cache(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    # Each level takes the option; one that isn't given must not hide another level's.
+    where = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    where.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        help="the store that an estimator was given as 'cache' (default: the user's, "
+        "which SKTRANSFER_CACHE may name)",
+    )
+    parser = commands.add_parser(
+        "cache",
+        parents=[where],
+        help="say what the store of activations holds ('cache'), or empty it "
+        "('cache clear')",
+        description=(
+            "The store of activations, which saves computing the frozen part of a "
+            "network twice. Deleting it costs time and nothing else."
+        ),
+    )
+    parser.set_defaults(command=manage_cache, clear=False)
+    actions = parser.add_subparsers(title="actions")
+    for name, does in (
+        ("info", "say where the store is and what it holds (the default)"),
+        ("clear", "empty the store, and give its space on the disk back"),
+    ):
+        action = actions.add_parser(name, parents=[where], help=does, description=does)
+        action.set_defaults(clear=name == "clear")
+
+
+def demonstrate(options: argparse.Namespace) -> int:
+    """Run the comparison on real data; return the exit status."""
     both = not (options.text or options.image)
     tasks = [
         make
@@ -67,6 +102,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     console.print(f"Done in {time.perf_counter() - start:.0f} s.")
     return 0
+
+
+def manage_cache(options: argparse.Namespace) -> int:
+    """Print what the store holds, and empty it if asked to; return the exit status."""
+    folder = getattr(options, "folder", None)
+    try:
+        before = cache.info(folder)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    _print(str(before))
+    if not options.clear:
+        return 0
+    cache.clear(folder)
+    # Others may have begun to fill it again.
+    if cache.info(folder).n_records >= before.n_records > 0:
+        print("It could not be emptied.", file=sys.stderr)
+        return 1
+    forgotten = "All of this is forgotten, and its space is given back."
+    _print(forgotten if before.n_records else "There is nothing to forget.")
+    return 0
+
+
+def _print(text: str) -> None:
+    """Print text as it is, with numbers and paths in colour on a terminal."""
+    Console().print(text, markup=False, emoji=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return the exit status."""
+    options = build_parser().parse_args(arguments)
+    return options.command(options)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ by its owner alone.
 
 The environment variable SKTRANSFER_CACHE names another folder, SKTRANSFER_CACHE_SIZE
 another bound than 10 GiB, such as "500M"; what was used least recently goes first.
+
+On the command line: `python -m sktransfer cache`, and `python -m sktransfer cache clear`
+to empty it.
 """
 
 from __future__ import annotations
 
 import os
 
-from sktransfer.features import Info, open_store
+from sktransfer.features import Info, Store, open_store
 
 __all__ = ["clear", "info"]
 
@@ -32,8 +35,24 @@ def info(folder: str | os.PathLike[str] | None = None) -> Info:
         `folder`, `n_records` (activations, one a sample and cut), `n_bytes` (their size
         on disk), `max_bytes` (its bound), and `labels`: records and bytes of each
         backbone and cut.
+
+    Raises
+    ------
+    ValueError
+        If `folder` is not a path, or names a file; or if SKTRANSFER_CACHE_SIZE is not a
+        size.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktransfer import PretrainedTextEmbedder, cache
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     embedder = PretrainedTextEmbedder(cache=folder)
+    ...     _ = embedder.fit_transform(["a late goal", "a draw", "a late goal"])
+    ...     cache.info(folder).labels
+    {'sentence-transformers/all-MiniLM-L6-v2, 7 of 7 stages': (2, 3216)}
     """
-    return open_store(True if folder is None else folder).info()
+    return _store(folder).info()
 
 
 def clear(folder: str | os.PathLike[str] | None = None) -> None:
@@ -46,5 +65,25 @@ def clear(folder: str | os.PathLike[str] | None = None) -> None:
     ----------
     folder : path, default=None
         What an estimator was given as `cache`; None is the user's cache folder.
+
+    Raises
+    ------
+    ValueError
+        As for `info`.
     """
-    open_store(True if folder is None else folder).clear()
+    _store(folder).clear()
+
+
+def _store(folder: str | os.PathLike[str] | None) -> Store:
+    # True is what an estimator takes for the user's folder.
+    if folder is None or folder is True:
+        return open_store(True)
+    wanted = "None or a folder (str or path), as an estimator's 'cache'"
+    if not isinstance(folder, str | os.PathLike) or not os.fspath(folder):
+        raise ValueError(f"'folder' must be {wanted}. Got {folder!r} instead.")
+    path = os.path.expanduser(folder)
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(
+            f"'folder' must be {wanted}. There is a file of that name: {path!r}."
+        )
+    return open_store(folder)

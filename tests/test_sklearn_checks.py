@@ -1,4 +1,4 @@
-"""scikit-learn's own checks of classifiers, through a rendering of its tables.
+"""scikit-learn's own checks, through a rendering of its tables.
 
 No check may skip itself. One is allowed to fail, and has a stand-in here.
 """
@@ -6,30 +6,31 @@ No check may skip itself. One is allowed to fail, and has a stand-in here.
 from __future__ import annotations
 
 import functools
-import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import SkipTest
 
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.utils import get_tags
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
     check_sample_weight_equivalence_on_dense_data,
     estimator_checks_generator,
     parametrize_with_checks,
 )
-from sklearn.utils.validation import has_fit_parameter
 
-from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier, testing
-from sktransfer.testing import render_tabular, rows_as_images, rows_as_texts
+from sktransfer import (
+    PretrainedImageClassifier,
+    PretrainedImageEmbedder,
+    PretrainedTextClassifier,
+    PretrainedTextEmbedder,
+)
+from sktransfer.testing import render_tabular
 
 Check = Callable[[Any], None]
 
@@ -44,12 +45,24 @@ def image(**parameters: Any) -> Any:
     return render_tabular(estimator, "image")
 
 
+def embedders(**parameters: Any) -> list[Any]:
+    parameters["device"] = "cpu"
+    return [
+        render_tabular(PretrainedTextEmbedder(**parameters), "text"),
+        render_tabular(PretrainedImageEmbedder(image_size=64, **parameters), "image"),
+    ]
+
+
 FROZEN = [text(freeze_depth="all"), image(freeze_depth="all")]
 TRAINED = [
     text(freeze_depth=-1, max_epochs=1, random_state=0),
     image(freeze_depth=-1, max_epochs=1, random_state=0),
 ]
+EMBEDDERS = embedders()
+#: These compute everything anew in each call: nothing is right for being looked up.
+FORGETFUL_EMBEDDERS = embedders(cache=False)
 BOTH = pytest.mark.parametrize("estimator", FROZEN, ids=["text", "image"])
+BOTH_EMBEDDERS = pytest.mark.parametrize("estimator", EMBEDDERS, ids=["text", "image"])
 
 #: What training, with its steps and its randomness, could break: the rest of the
 #: checks are about validation, which is the same.
@@ -94,6 +107,21 @@ NOT_FOR_RAW_INPUTS = {
 }
 
 
+#: What StandardScaler gets for taking arrays of other libraries.
+NOT_FOR_EMBEDDERS = {"check_array_api_mixed_inputs", "check_array_api_same_namespace"}
+#: The same for `sample_weight`, a parameter of its `fit`: embedders learn nothing that
+#: weights could act on, as Normalizer, which has none either.
+OF_WEIGHTS = {
+    "check_all_zero_sample_weights_error",
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weights_list",
+    "check_sample_weights_not_an_array",
+    "check_sample_weights_not_overwritten",
+    "check_sample_weights_pandas_series",
+    "check_sample_weights_shape",
+}
+
+
 def name_of(check: Any) -> tuple[str, str]:
     """Return the name of a check and what sets it apart from others of that name."""
     keywords: dict[str, Any] = {}
@@ -111,6 +139,24 @@ def checks_of(estimator: Any) -> Counter[tuple[str, str]]:
     FROZEN, expected_failed_checks=lambda _: ALLOWED_TO_FAIL, xfail_strict=False
 )
 def test_frozen(estimator: Any, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(estimator, check, monkeypatch)
+
+
+@parametrize_with_checks(EMBEDDERS)
+def test_embedders(
+    estimator: Any, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(estimator, check, monkeypatch)
+
+
+@parametrize_with_checks(
+    FORGETFUL_EMBEDDERS,
+    expected_failed_checks=lambda _: ALLOWED_TO_FAIL,
+    xfail_strict=False,
+)
+def test_embedders_without_a_store(
+    estimator: Any, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(estimator, check, monkeypatch)
 
 
@@ -151,6 +197,19 @@ class TabularClassifier(ClassifierMixin, BaseEstimator):
         return X
 
 
+class TabularTransformer(TransformerMixin, BaseEstimator):
+    """As little as a transformer of tables can be."""
+
+    def fit(self, X: Any, y: Any = None) -> TabularTransformer:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X
+
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        return input_features
+
+
 @BOTH
 def test_every_check_of_a_tabular_classifier_runs(estimator: Any) -> None:
     rendered = checks_of(estimator)
@@ -160,11 +219,21 @@ def test_every_check_of_a_tabular_classifier_runs(estimator: Any) -> None:
     assert linear - names == NOT_FOR_RAW_INPUTS
 
 
+@BOTH_EMBEDDERS
+def test_every_check_of_a_tabular_transformer_runs(estimator: Any) -> None:
+    rendered = checks_of(estimator)
+    assert rendered >= checks_of(TabularTransformer())
+    names = {name for name, _ in rendered}
+    scaler = {name for name, _ in checks_of(StandardScaler())}
+    assert scaler - names == NOT_FOR_EMBEDDERS | OF_WEIGHTS
+    assert {name for name, _ in checks_of(FORGETFUL_EMBEDDERS[0])} == names
+
+
 def test_the_checks_of_training_exist() -> None:
     assert {name for name, _ in checks_of(FROZEN[0])} >= OF_TRAINING
 
 
-@BOTH
+@pytest.mark.parametrize("estimator", [*FROZEN, *EMBEDDERS])
 def test_without_the_rendering_nearly_all_checks_are_skipped(estimator: Any) -> None:
     bare = type(estimator).__mro__[2]()
     with pytest.warns(match="Can't test estimator"):
@@ -182,7 +251,27 @@ def test_results_hardly_depend_on_the_rest_of_the_batch(
         assert_allclose(method(X), alone, rtol=1e-4, atol=1e-4)
 
 
-@BOTH
+@pytest.mark.parametrize("estimator", FORGETFUL_EMBEDDERS, ids=["text", "image"])
+def test_embeddings_hardly_depend_on_the_rest_of_the_batch(
+    estimator: Any, rng: np.random.Generator
+) -> None:
+    X = rng.uniform(0, 3, size=(20, 3))
+    fitted = clone(estimator).fit(X)
+    alone = np.concatenate([fitted.transform(row[np.newaxis]) for row in X])
+    assert_allclose(fitted.transform(X), alone, rtol=1e-4, atol=1e-4)
+
+
+@BOTH_EMBEDDERS
+def test_embeddings_in_the_store_do_not_depend_on_the_rest_of_the_batch(
+    estimator: Any, rng: np.random.Generator
+) -> None:
+    X = rng.uniform(0, 3, size=(20, 3))
+    fitted = clone(estimator).fit(X)
+    alone = np.concatenate([fitted.transform(row[np.newaxis]) for row in X])
+    assert_array_equal(fitted.transform(X), alone)
+
+
+@pytest.mark.parametrize("estimator", [*FROZEN, *EMBEDDERS])
 def test_feature_names(estimator: Any) -> None:
     check_dataframe_column_names_consistency(type(estimator).__name__, estimator)
 
@@ -191,110 +280,3 @@ def test_feature_names(estimator: Any) -> None:
 def test_balanced_class_weights_count_repetitions(estimator: Any) -> None:
     balanced = clone(estimator).set_params(class_weight="balanced")
     check_sample_weight_equivalence_on_dense_data(type(balanced).__name__, balanced)
-
-
-# The rendering.
-
-
-@BOTH
-@pytest.mark.parametrize("feature", [0, 3])
-def test_a_backbone_reads_the_rendering(
-    estimator: Any, feature: int, rng: np.random.Generator
-) -> None:
-    X = rng.normal(size=(240, 4))
-    y = X[:, feature] > 0
-    fitted = clone(estimator).fit(X[:160], y[:160])
-    assert fitted.score(X[160:], y[160:]) > 0.85
-
-
-@pytest.mark.parametrize("render", [rows_as_images, rows_as_texts])
-@pytest.mark.parametrize("scale", [1.0, 100.0, 1000.0])
-@pytest.mark.parametrize("n_features", [1, 2, 7, 30])
-def test_a_row_is_rendered_on_its_own_and_unlike_others(
-    render: Callable[[Any], Any], scale: float, n_features: int
-) -> None:
-    X = np.full((5, n_features), scale)
-    X[1, -1] += scale / 20
-    X[2, 0] -= scale / 20
-    X[3] *= -1
-    X[4] = 0
-    rendered = render(X)
-    for row, sample in zip(X, rendered, strict=True):
-        assert_array_equal(render(row[np.newaxis])[0], sample)
-    assert len({np.asarray(sample).tobytes() for sample in rendered}) == len(X)
-
-
-@pytest.mark.parametrize(("n_features", "side"), [(1, 64), (64, 64), (65, 72)])
-def test_an_image_has_room_for_all_features(n_features: int, side: int) -> None:
-    images = rows_as_images(np.ones((2, n_features)))
-    assert images.shape == (2, side, side, 3)
-    assert images.dtype == np.uint8
-
-
-# The estimator that `render_tabular` returns. An identity makes a table of a table.
-
-
-def test_the_original_is_left_alone() -> None:
-    original = PretrainedTextClassifier(max_epochs=3)
-    rendered = render_tabular(original, "text")
-    assert type(original) is PretrainedTextClassifier
-    assert isinstance(rendered, PretrainedTextClassifier)
-    assert rendered.get_params() == original.get_params()
-    assert has_fit_parameter(rendered, "sample_weight")
-    assert get_tags(rendered).input_tags.two_d_array
-    assert not get_tags(rendered).input_tags.string
-    assert get_tags(original).input_tags.string
-
-
-def test_results_are_those_of_the_class_under_test(rng: np.random.Generator) -> None:
-    X, y = rng.normal(size=(40, 3)), np.arange(40) % 3
-    weights = rng.integers(1, 4, 40)
-    rendered = render_tabular(LogisticRegression(), np.asarray)
-    rendered.fit(X, y, sample_weight=weights)
-    plain = LogisticRegression().fit(X, y, sample_weight=weights)
-    assert_array_equal(rendered.coef_, plain.coef_)
-    for method in ("predict", "predict_proba", "decision_function"):
-        assert_allclose(getattr(rendered, method)(X), getattr(plain, method)(X))
-    assert rendered.score(X, y, weights) == plain.score(X, y, weights)
-
-
-def test_methods_are_there_where_the_original_ones_are() -> None:
-    assert not hasattr(render_tabular(SGDClassifier(), np.asarray), "predict_proba")
-    probabilistic = render_tabular(SGDClassifier(loss="log_loss"), np.asarray)
-    assert hasattr(probabilistic, "predict_proba")
-    assert not hasattr(probabilistic, "transform")
-
-
-def test_partial_fit_keeps_the_number_of_features() -> None:
-    X, y = np.eye(3), [0, 1, 1]
-    rendered = render_tabular(SGDClassifier(), np.asarray)
-    assert rendered.partial_fit(X, y, classes=[0, 1]) is rendered
-    with pytest.raises(ValueError, match="X has 2 features"):
-        rendered.partial_fit(X[:, :2], y)
-
-
-def test_columns_are_those_of_the_table() -> None:
-    X = pd.DataFrame(np.eye(3), columns=["a", "b", "c"])
-    # The class under test gets an array, in which it finds no names.
-    rendered = render_tabular(LogisticRegression(), np.asarray).fit(X, [0, 1, 1])
-    assert list(rendered.feature_names_in_) == ["a", "b", "c"]
-    assert rendered.n_features_in_ == 3
-
-
-def test_a_pickle_needs_no_class_made_before(rng: np.random.Generator) -> None:
-    X = rng.normal(size=(5, 2))
-    rendered = render_tabular(TfidfVectorizer(), "text").fit(X)
-    pickled = pickle.dumps(rendered)
-    # As in a new process, where nothing was rendered yet.
-    testing._rendered_class.cache_clear()
-    loaded = pickle.loads(pickled)
-    assert type(loaded) is not type(rendered)
-    assert type(loaded) is type(render_tabular(TfidfVectorizer(), "text"))
-    assert_array_equal(loaded.transform(X).toarray(), rendered.transform(X).toarray())
-    assert loaded.n_features_in_ == 2
-
-
-@pytest.mark.parametrize("rendering", ["images", None, 3])
-def test_an_unknown_rendering_is_refused(rendering: Any) -> None:
-    with pytest.raises(ValueError, match="must be 'image', 'text' or a callable"):
-        render_tabular(LogisticRegression(), rendering)
