@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from sktransfer.demonstration._data import bbc_news
 
@@ -76,6 +77,35 @@ def solar_cells() -> tuple[np.ndarray, np.ndarray]:
 
     images, defect, _ = load_dataset()
     return _shuffled(images, np.where(defect > 0.5, "defect", "sound"))
+
+
+def photographs(folder: Path, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Write solar cells as PNG files, 300 pixels a side; return their paths, labels."""
+    images, labels = solar_cells()
+    paths = [str(folder / f"{index:05d}.png") for index in range(n_samples)]
+    for path, image in zip(paths, images[:n_samples], strict=True):
+        Image.fromarray(image).save(path)
+    return np.array(paths, dtype=object), labels[:n_samples]
+
+
+def samples(kind: str, n_samples: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return sentences of about 30 tokens, or paths of photographs, and labels.
+
+    Parameters
+    ----------
+    kind : {"text", "image"}
+        Which.
+    n_samples : int
+        How many; there are about 10,000 texts and 2,600 photographs.
+    folder : Path
+        Where the photographs are written.
+    """
+    if kind == "image":
+        return photographs(folder, n_samples)
+    X, y = movie_sentences()
+    if n_samples > len(y):
+        raise ValueError(f"There are {len(y)} sentences; {n_samples} were asked for.")
+    return X[:n_samples], y[:n_samples]
 
 
 def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:

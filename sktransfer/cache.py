@@ -8,8 +8,8 @@ by its owner alone.
 The environment variable SKTRANSFER_CACHE names another folder, SKTRANSFER_CACHE_SIZE
 another bound than 10 GiB, such as "500M"; what was used least recently goes first.
 
-On the command line: `python -m sktransfer cache`, and `python -m sktransfer cache clear`
-to empty it.
+On the command line: `python -m sktransfer cache`, and to empty it `python -m sktransfer
+cache clear`.
 """
 
 from __future__ import annotations

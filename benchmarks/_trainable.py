@@ -1,0 +1,159 @@
+"""The trainable part alone: a bare PyTorch loop over activations in memory."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks import _plain
+from benchmarks._measure import synchronize
+from sktransfer.backbones import Backbone, Cut, load_backbone
+from sktransfer.training import autocast
+
+BATCH_SIZE = 16
+PREDICT_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What a tail takes of each sample, computed beforehand.
+
+    Parameters
+    ----------
+    cut : Cut
+        The backbone in two halves.
+    states : list of Tensor
+        At the cut; those of texts differ in length.
+    embeddings : ndarray of shape (n_samples, n_features)
+        What the pristine backbone makes of the samples.
+    """
+
+    cut: Cut
+    states: list[torch.Tensor]
+    embeddings: np.ndarray
+
+
+def our_backbone(kind: str) -> Backbone:
+    """Return the backbone as sktransfer loads it."""
+    if kind == "text":
+        return load_backbone(_plain.TEXT_BACKBONE, "text")
+    name = f"timm/{_plain.IMAGE_BACKBONE}"
+    return load_backbone(name, "image", image_size=_plain.IMAGE_SIZE)
+
+
+@torch.inference_mode()
+def activations(kind: str, X: Any, freeze_depth: int, device: str) -> Activations:
+    """Run the stages before the last `-freeze_depth` ones over the samples."""
+    backbone = our_backbone(kind).on(torch.device(device))
+    cut = backbone.cut(backbone.n_stages + freeze_depth)
+    states, embeddings = [], []
+    for index in range(len(X)):
+        batch = dict(next(_plain.batches(kind, X[index : index + 1], 1)))
+        if kind == "image":
+            batch = {"pixel_values": batch["X"]}
+        batch.pop("token_type_ids", None)
+        inputs = cut.tail_batch(**{k: v.to(device) for k, v in batch.items()})
+        states.append(inputs["state"][0].cpu().clone())
+        embeddings.append(cut.tail(**inputs)[0].cpu().numpy())
+    return Activations(cut, states, np.stack(embeddings))
+
+
+def tail_batch(states: Sequence[torch.Tensor], cut: Cut, device: str) -> Any:
+    """Return padded states, with an attention mask if the tail takes one."""
+    if not cut.side:
+        return {"state": torch.stack(list(states)).to(device)}
+    lengths = torch.tensor([len(state) for state in states])
+    mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
+    padded = pad_sequence(list(states), batch_first=True)
+    return {"state": padded.to(device), "attention_mask": mask.to(device)}
+
+
+def grouped(states: Sequence[torch.Tensor], indices: Any, size: int) -> list[Any]:
+    """Divide indices into batches of states of about one length."""
+    ordered = sorted(indices, key=lambda index: len(states[index]))
+    return [ordered[i : i + size] for i in range(0, len(ordered), size)]
+
+
+def trainable_copy(cut: Cut, device: str) -> nn.Module:
+    """Return the tail to train; batch normalisation keeps its statistics."""
+    tail = copy.deepcopy(cut.tail).to(device).requires_grad_(True).train()
+    for module in tail.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return tail
+
+
+def fit_and_predict(
+    given: Activations,
+    codes: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    device: str,
+    *,
+    precision: str = "auto",
+    max_epochs: int = 3,
+) -> float:
+    """Solve the head, train tail and head, predict; return the seconds it took."""
+    start = time.perf_counter()
+    cut, states = given.cut, given.states
+    tail = trainable_copy(cut, device)
+    solved = LogisticRegression(max_iter=1000)
+    solved.fit(given.embeddings[train], codes[train])
+    head = nn.Linear(given.embeddings.shape[1], int(codes.max()) + 1).to(device)
+    slopes = solved.coef_
+    if len(slopes) == 1:
+        slopes = np.concatenate([-slopes, slopes]) / 2
+    head.weight.data.copy_(torch.from_numpy(slopes))
+    parameters = [*tail.parameters(), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
+    context = autocast(precision, torch.device(device), training=True)
+    targets = torch.from_numpy(codes).to(device)
+    for epoch in range(max_epochs):
+        batches = grouped(states, train, BATCH_SIZE)
+        np.random.default_rng(epoch).shuffle(batches)
+        for indices in batches:
+            with context():
+                batch = tail_batch([states[i] for i in indices], cut, device)
+                logits = head(tail(**batch))
+            loss = nn.functional.cross_entropy(logits.float(), targets[indices])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    tail.eval()
+    with torch.inference_mode():
+        for indices in grouped(states, test, PREDICT_BATCH_SIZE):
+            batch = tail_batch([states[i] for i in indices], cut, device)
+            head(tail(**batch)).argmax(dim=1).tolist()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def step_operations(given: Activations) -> tuple[float, float]:
+    """Return multiplications and additions a sample, in training and in predicting.
+
+    Those of the tail, padding left out, as torch counts them in matrix products,
+    attention and convolutions.
+    """
+    tail = trainable_copy(given.cut, "cpu")
+    with FlopCounterMode(display=False) as forward:
+        for state in given.states:
+            outputs = tail(**tail_batch([state], given.cut, "cpu")).sum()
+    with FlopCounterMode(display=False) as whole:
+        for state in given.states:
+            outputs = tail(**tail_batch([state], given.cut, "cpu")).sum()
+            outputs.backward()
+    n_samples = len(given.states)
+    return (
+        whole.get_total_flops() / n_samples,
+        forward.get_total_flops() / n_samples,
+    )

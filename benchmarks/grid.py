@@ -1,0 +1,213 @@
+"""How much sooner does a search end? Against the same search in plain skorch.
+
+    python -m benchmarks.grid [--kind text|image] [--plain-fits N] [--device cuda]
+
+300 sentences of about 30 tokens and 150 photographs at 160 pixels, 3 epochs, batches of
+16; both sides have the same backbone, candidates and folds, and fit on all samples at
+the end. "mixed" is freeze_depth {all, -1, -2} x 3 learning rates x 3 folds; "frozen" is
+12 candidates (learning rate x weight decay) x 5 folds with the backbone frozen. A cold
+store is a fresh folder; a warm one is the same folder in a new process. Each side runs
+in a process of its own, whose peak memory is given in MiB, imports included.
+
+"pass + copy" is the peak of one plain forward pass over the data and one copy of the
+last two stages with its gradients and AdamW's moments. "memory ratio" compares our peak
+with it; "above imports" does so after taking off the peak of a process that only
+imports the libraries.
+
+Last, the frozen search over 2,000 samples, in float32, against one forward pass of the
+bare backbone over them (in order of length, at the best of several batch sizes).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.model_selection import ParameterGrid
+
+from benchmarks import _data, _ours, _plain
+from benchmarks._measure import (
+    MIB,
+    Ratios,
+    Table,
+    apart,
+    disagreement,
+    kinds,
+    parser,
+    print_machine,
+    with_error,
+)
+from benchmarks._ours import Grid, Searched
+
+#: By kind of grid: our parameters, the names that skorch has for them, and the folds.
+GRIDS: dict[str, tuple[Grid, int]] = {
+    "mixed": ({"freeze_depth": ["all", -1, -2], "lr": [3e-4, 1e-3, 3e-3]}, 3),
+    "frozen": (
+        {
+            "freeze_depth": ["all"],
+            "lr": [1e-3, 3e-3, 1e-2, 3e-2],
+            "weight_decay": [0.0, 0.01, 0.1],
+        },
+        5,
+    ),
+}
+SKORCH_NAMES = {
+    "freeze_depth": "module__freeze_depth",
+    "lr": "lr",
+    "weight_decay": "optimizer__weight_decay",
+}
+
+
+def plain_search(
+    kind: str, X: Any, y: Any, grid: Grid, n_folds: int, most_fits: int, device: str
+) -> Searched:
+    """Run the search in plain skorch, or a part of it that is scaled to the whole.
+
+    With `most_fits` candidates are drawn at random, as many as have so many fits
+    together, and the time of the others is taken to be the mean of theirs.
+    """
+    torch.manual_seed(0)
+    start = time.perf_counter()
+    prepared = _plain.inputs(kind, X)
+    codes = np.unique(y, return_inverse=True)[1]
+    tokenizing = time.perf_counter() - start
+    named = {SKORCH_NAMES[name]: values for name, values in grid.items()}
+    candidates = list(ParameterGrid(named))
+    n_all = len(candidates) * n_folds + 1
+    n_kept = len(candidates)
+    if most_fits:
+        n_kept = min(n_kept, math.ceil(most_fits / n_folds))
+    drawn = np.random.default_rng(0).permutation(len(candidates))[:n_kept]
+    net = _plain.classifier(
+        kind, module__n_classes=len(np.unique(y)), max_epochs=3, device=device
+    )
+    chosen = [{k: [v] for k, v in candidates[i].items()} for i in drawn]
+    done = _ours.search(
+        net, prepared, codes, chosen, n_folds, refit=n_kept == len(candidates)
+    )
+    seconds = done.seconds / done.n_fits * n_all + tokenizing
+    return replace(done, seconds=seconds)
+
+
+def pass_and_copy(kind: str, X: Any, device: str) -> None:
+    """Run the data through the plain backbone, holding what two stages' training has.
+
+    That is a copy of them, its gradients, and the two moments of AdamW.
+    """
+    network = _plain.PlainNetwork(kind, freeze_depth=-2).to(device)
+    copied = copy.deepcopy(torch.nn.ModuleList(network.stages()[-2:]))
+    held = list(copied.parameters())
+    for parameter in held:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer = torch.optim.AdamW(held)
+    optimizer.step()
+    _plain.forward_pass(network, X, 16, device)
+
+
+def nothing() -> None:
+    """Import the libraries and return."""
+
+
+def row(
+    kind: str, name: str, data: Any, options: Any, table: Table, ratios: Ratios
+) -> None:
+    """Measure one grid on both sides and print its row."""
+    X, y, folder, imports = data
+    grid, n_folds = GRIDS[name]
+    store, device = folder / f"store-{name}", options.device
+    sides = (kind, X, y, grid, n_folds)
+    plain = apart(plain_search, *sides, options.plain_fits, device)
+    cold = apart(_ours.timed_search, *sides, store, device=device)
+    warm = apart(_ours.timed_search, *sides, store, device=device)
+    bound = apart(pass_and_copy, kind, X, device)
+    n_fits, what = cold.value.n_fits, f"{kind}, {name}"
+    measured = "" if plain.value.n_fits == n_fits else f" (of {plain.value.n_fits})"
+    reason = disagreement(cold.value.scores, plain.value.scores, len(y))
+    table.row(
+        what,
+        f"{n_fits}{measured}",
+        plain.value.seconds,
+        cold.value.seconds,
+        ratios.cell(what, plain.value.seconds, cold.value.seconds, reason),
+        warm.value.seconds,
+        with_error(plain.value.scores),
+        with_error(cold.value.scores),
+        *(side.memory for side in (plain, cold, bound)),
+        cold.peak / bound.peak,
+        (cold.peak - imports.peak) / (bound.peak - imports.peak),
+    )
+
+
+def grids(options: argparse.Namespace, folder: Path, ratios: Ratios) -> None:
+    """Print the table of the mixed and the frozen grids."""
+    table = Table(
+        *("grid", "fits", "s plain", "s sktransfer", "ratio", "s warm"),
+        *("best plain", "best sktransfer", "MiB plain", "MiB sktransfer"),
+        *("MiB pass + copy", "memory ratio", "above imports"),
+    )
+    imports = apart(nothing)
+    for kind in kinds(options):
+        n_samples = options.n_texts if kind == "text" else options.n_images
+        data = *_data.samples(kind, n_samples, folder), folder / kind, imports
+        for name in GRIDS:
+            row(kind, name, data, options, table, ratios)
+    print(f"\nImports alone: {imports.peak / MIB:.0f} MiB.")
+    if options.plain_fits:
+        print("fits (of N): seconds of the plain search are estimated from N fits.")
+
+
+def frozen_against_pass(options: argparse.Namespace, folder: Path) -> None:
+    """Print how long the frozen search over many samples takes, in forward passes."""
+    print(f"\nFrozen search over {options.n_many} samples, against one forward pass:\n")
+    table = Table(
+        *("data", "fits", "s preparing", "s pass", "s search", "s warm"),
+        *("search / pass", "warm / pass", "search / (preparing + pass)"),
+    )
+    grid, n_folds = GRIDS["frozen"]
+    for kind in kinds(options):
+        X, y = _data.samples(kind, options.n_many, folder)
+        sides = (kind, X, y, grid, n_folds, folder / f"store-{kind}-many")
+        same = {"device": options.device, "precision": "float32"}
+        bare = apart(_plain.best_pass, kind, X, options.device).value
+        cold = apart(_ours.timed_search, *sides, **same).value
+        warm = apart(_ours.timed_search, *sides, **same).value
+        again = apart(_plain.best_pass, kind, X, options.device).value
+        bare = min(bare, again, key=lambda taken: taken.computing)
+        table.row(
+            *(kind, cold.n_fits, bare.preparing, bare.computing),
+            *(cold.seconds, warm.seconds, cold.seconds / bare.computing),
+            *(warm.seconds / bare.computing, cold.seconds / bare.both),
+        )
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--n-texts", type=int, default=300)
+    options.add_argument("--n-images", type=int, default=150)
+    options.add_argument("--n-many", type=int, default=2000)
+    options.add_argument(
+        "--plain-fits",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure about N fits of each plain grid, and scale; default: all of them",
+    )
+    chosen = options.parse_args()
+    print_machine(chosen.device)
+    ratios = Ratios()
+    with tempfile.TemporaryDirectory() as folder:
+        grids(chosen, Path(folder), ratios)
+        frozen_against_pass(chosen, Path(folder))
+    ratios.finish()
+
+
+if __name__ == "__main__":
+    main()
