@@ -13,7 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from benchmarks import _plain
 from benchmarks._measure import synchronize
@@ -138,6 +138,18 @@ def fit_and_predict(
     return time.perf_counter() - start
 
 
+def convolution_backward_operations(
+    grad_output: Any, inputs: Any, weight: Any, *options: Any, out_shape: Any = None
+) -> int:
+    """Count the gradients that a convolution is asked for, each as its forward pass.
+
+    torch's own formula takes convolutions by channel for full ones.
+    """
+    transposed, wanted = options[4], options[7]
+    forward = conv_flop_count(inputs, weight, grad_output, transposed)
+    return forward * (int(wanted[0]) + int(wanted[1]))
+
+
 def step_operations(given: Activations) -> tuple[float, float]:
     """Return multiplications and additions a sample, in training and in predicting.
 
@@ -145,15 +157,16 @@ def step_operations(given: Activations) -> tuple[float, float]:
     attention and convolutions.
     """
     tail = trainable_copy(given.cut, "cpu")
-    with FlopCounterMode(display=False) as forward:
-        for state in given.states:
-            outputs = tail(**tail_batch([state], given.cut, "cpu")).sum()
-    with FlopCounterMode(display=False) as whole:
-        for state in given.states:
-            outputs = tail(**tail_batch([state], given.cut, "cpu")).sum()
-            outputs.backward()
-    n_samples = len(given.states)
-    return (
-        whole.get_total_flops() / n_samples,
-        forward.get_total_flops() / n_samples,
-    )
+    backward = torch.ops.aten.convolution_backward
+    counts = []
+    for training in (True, False):
+        counter = FlopCounterMode(
+            display=False, custom_mapping={backward: convolution_backward_operations}
+        )
+        with counter, torch.set_grad_enabled(training):
+            for state in given.states:
+                outputs = tail(**tail_batch([state], given.cut, "cpu"))
+                if training:
+                    outputs.sum().backward()
+        counts.append(counter.get_total_flops() / len(given.states))
+    return counts[0], counts[1]

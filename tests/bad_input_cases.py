@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,12 @@ import skimage.data
 from PIL import Image
 from scipy.sparse import csr_array
 
-from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
+from sktransfer import (
+    PretrainedImageClassifier,
+    PretrainedImageEmbedder,
+    PretrainedTextClassifier,
+    PretrainedTextEmbedder,
+)
 
 SENTENCES = [
     "the match ended in a draw",
@@ -32,10 +39,18 @@ PATCHES = np.stack(
 )  # (4, 32, 32), uint8
 SURFACES = ["brick", "grass", "brick", "grass"]
 
+_TEXT: dict[str, Any] = {"max_length": 16}
+_IMAGE: dict[str, Any] = {"image_size": 64}
+_FROZEN = {"freeze_depth": "all"}
+#: Estimator, parameters, X and y by kind.
 DEFAULTS: dict[str, tuple[type, dict[str, Any], Any, Any]] = {
-    "text": (PretrainedTextClassifier, {"max_length": 16}, SENTENCES, TOPICS),
-    "image": (PretrainedImageClassifier, {"image_size": 64}, PATCHES, SURFACES),
+    "text": (PretrainedTextClassifier, _TEXT | _FROZEN, SENTENCES, TOPICS),
+    "image": (PretrainedImageClassifier, _IMAGE | _FROZEN, PATCHES, SURFACES),
+    "text embedder": (PretrainedTextEmbedder, _TEXT, SENTENCES, None),
+    "image embedder": (PretrainedImageEmbedder, _IMAGE, PATCHES, None),
 }
+CLASSIFIERS = ("text", "image")
+EMBEDDERS = ("text embedder", "image embedder")
 
 
 @dataclass(frozen=True)
@@ -69,13 +84,19 @@ class Case:
 
     def estimator(self, folder: Path) -> Any:
         estimator, defaults, _, _ = DEFAULTS[self.kind]
-        parameters = {"freeze_depth": "all", **defaults, **self.parameters}
+        parameters = defaults | self.parameters
         return estimator(**{n: in_folder(v, folder) for n, v in parameters.items()})
 
     def inputs(self, folder: Path) -> tuple[Any, Any]:
         _, _, X, y = DEFAULTS[self.kind]
         X = X if self.X is GOOD else in_folder(self.X, folder)
         return X, y if self.y is GOOD else self.y
+
+    def fit(self, estimator: Any, folder: Path) -> Any:
+        X, y = self.inputs(folder)
+        if self.sample_weight is None:
+            return estimator.fit(X, y)
+        return estimator.fit(X, y, sample_weight=self.sample_weight)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.mistake}"
@@ -123,7 +144,7 @@ def image(mistake: str, error: type[Exception], *words: str, **rest: Any) -> Cas
 
 
 def both(mistake: str, error: type[Exception], *words: str, **rest: Any) -> list[Case]:
-    return [_case(kind, mistake, error, words, **rest) for kind in DEFAULTS]
+    return [_case(kind, mistake, error, words, **rest) for kind in CLASSIFIERS]
 
 
 def _case(
@@ -139,6 +160,26 @@ def wrong(kind: str, *words: str, **parameter: Any) -> Case:
     estimator = DEFAULTS[kind][0].__name__
     said = (f"The {name!r} parameter of {estimator} must be ", f"Got {value!r} instead")
     return Case(kind, f"{name}={value!r}", ValueError, (*said, *words), parameter)
+
+
+def with_embedders(cases: Iterable[Case]) -> list[Case]:
+    """Add the same mistakes with the embedders, where these can be made."""
+    cases = list(cases)
+    added = []
+    for case in cases:
+        classifier, embedder = (
+            DEFAULTS[kind][0] for kind in (case.kind, f"{case.kind} embedder")
+        )
+        if not set(case.parameters) <= set(inspect.signature(embedder).parameters):
+            continue
+        said = f"parameter of {classifier.__name__}"
+        words = (
+            word.replace(said, f"parameter of {embedder.__name__}")
+            for word in case.words
+        )
+        kind = f"{case.kind} embedder"
+        added.append(dataclasses.replace(case, kind=kind, words=tuple(words)))
+    return cases + added
 
 
 def placed(good: Any, item: Any) -> list[Any]:

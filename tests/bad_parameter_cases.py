@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import torch
 from bad_input_cases import (
-    DEFAULTS,
+    CLASSIFIERS,
     PATCHES,
     Case,
     InFolder,
     both,
     image,
     text,
+    with_embedders,
     wrong,
 )
 from sklearn.svm import SVC
@@ -55,6 +58,10 @@ SHARED = [
     ({"device": 3}, "'auto' or a device of torch"),
     ({"device": "meta"}, "'cpu' is always there"),
     ({"precision": "float16"}, "'bfloat16'"),
+    ({"cache": 1}, "True, False, or a folder (str or path)"),
+    ({"cache": None}, "True, False, or a folder (str or path)"),
+    ({"cache": ""}, "True, False, or a folder (str or path)"),
+    ({"cache": os.devnull}, "a folder (str or path)", "There is a file of that name."),
     ({"verbose": "loud"}, "a number"),
     ({"callbacks": "EpochScoring"}, "a list of skorch callbacks"),
     ({"callbacks": [3]}, "a list of skorch callbacks"),
@@ -73,7 +80,7 @@ IMAGE_ONLY = [
     ({"num_workers": -1}, "an integer of at least 0"),
 ]
 VALUES = [
-    *(wrong(kind, *words, **value) for kind in DEFAULTS for value, *words in SHARED),
+    *(wrong(kind, *words, **value) for kind in CLASSIFIERS for value, *words in SHARED),
     *(wrong("text", *words, **value) for value, *words in TEXT_ONLY),
     *(wrong("image", *words, **value) for value, *words in IMAGE_ONLY),
 ]
@@ -157,4 +164,4 @@ BACKBONES = [
           backbone=Plain()),
 ]  # fmt: skip
 
-CASES: list[Case] = [*VALUES, *FITTING, *BACKBONES]
+CASES: list[Case] = with_embedders([*VALUES, *FITTING, *BACKBONES])

@@ -1,4 +1,4 @@
-"""`python -m sktransfer`: its options, and a small run of each part."""
+"""`python -m sktransfer`: its options, a small run of each part, and the store."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from sklearn.metrics import accuracy_score
 
 import sktransfer.__main__ as command
+from sktransfer import PretrainedTextEmbedder, cache
 from sktransfer.demonstration import (
     Dataset,
     MissingPackageError,
@@ -23,6 +24,7 @@ from sktransfer.demonstration import (
     save_figures,
     text_task,
 )
+from sktransfer.exceptions import CacheWarning
 
 
 def small(task, n_held_out):
@@ -44,7 +46,7 @@ def test_help_names_the_options():
         text=True,
         check=True,
     )
-    for option in ("--text", "--image", "--output"):
+    for option in ("--text", "--image", "--output", "cache", "cache clear"):
         assert option in shown.stdout
 
 
@@ -119,3 +121,96 @@ def test_an_option_that_does_not_exist_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(["--txet"])
     assert "--txet" in capsys.readouterr().err
+
+
+# The store.
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """Give the folder of a user's store with three records."""
+    folder = tmp_path / "the [bold]user[/bold]'s :smile: store"
+    monkeypatch.setenv("SKTRANSFER_CACHE", str(folder))
+    PretrainedTextEmbedder(max_length=16).fit_transform(["a", "late", "goal"])
+    return folder
+
+
+def test_the_commands_on_the_store_explain_themselves(capsys):
+    for arguments, words in (
+        (["cache", "--help"], ("info", "clear", "--folder", "SKTRANSFER_CACHE")),
+        (["cache", "clear", "--help"], ("empty the store", "--folder")),
+    ):
+        with pytest.raises(SystemExit, match="0"):
+            command.main(arguments)
+        shown = capsys.readouterr().out
+        assert all(word in shown for word in words)
+
+
+@pytest.mark.parametrize("arguments", [["cache"], ["cache", "info"]])
+def test_what_the_store_holds_is_printed(arguments, store, capsys):
+    assert command.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert printed == f"{cache.info()}\n"
+    assert str(store) in printed
+    assert "3 records" in printed
+
+
+def test_the_store_is_emptied(store, capsys):
+    held = str(cache.info())
+    assert command.main(["cache", "clear"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(held)
+    assert printed.endswith("All of this is forgotten, and its space is given back.\n")
+    assert cache.info().n_records == 0
+    assert command.main(["cache", "clear"]) == 0
+    assert "There is nothing to forget." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["cache", "--folder", "FOLDER", "clear"],
+        ["cache", "clear", "--folder", "FOLDER"],
+    ],
+)
+def test_another_store_is_named(arguments, store, tmp_path, capsys):
+    other = tmp_path / "other"
+    PretrainedTextEmbedder(max_length=16, cache=other).fit_transform(["a goal"])
+    arguments = [str(other) if word == "FOLDER" else word for word in arguments]
+    assert command.main(arguments) == 0
+    assert str(other) in capsys.readouterr().out
+    assert cache.info(other).n_records == 0
+    assert cache.info().n_records == 3
+
+
+def test_a_store_that_cannot_be_emptied(store, capsys):
+    # Where it would be put aside there is something that isn't ours to delete.
+    (store / "damaged").mkdir()
+    (store / "damaged" / "thesis.txt").touch()
+    with pytest.warns(CacheWarning, match="can't be cleared"):
+        assert command.main(["cache", "clear"]) == 1
+    said = capsys.readouterr()
+    assert "It could not be emptied." in said.err
+    assert "forgotten" not in said.out
+    assert cache.info().n_records == 3
+
+
+@pytest.mark.parametrize("arguments", [["cache"], ["cache", "clear"]])
+def test_a_wrong_folder_or_bound_ends_without_a_traceback(
+    arguments, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "notes").touch()
+    assert command.main([*arguments, "--folder", str(tmp_path / "notes")]) == 1
+    assert "There is a file of that name" in capsys.readouterr().err
+    monkeypatch.setenv("SKTRANSFER_CACHE_SIZE", "much")
+    assert command.main(arguments) == 1
+    said = capsys.readouterr()
+    assert "SKTRANSFER_CACHE_SIZE must be" in said.err
+    assert said.out == ""
+
+
+def test_an_action_that_does_not_exist_is_refused(store, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["cache", "claer"])
+    assert "claer" in capsys.readouterr().err
+    assert cache.info().n_records == 3

@@ -1,4 +1,4 @@
-"""`sktransfer.testing`: tables as texts and images, and the estimators that read them."""
+"""`sktransfer.testing`: tables as texts and images, and estimators that read them."""
 
 from __future__ import annotations
 

@@ -32,8 +32,9 @@ def lay_channels_last(network: Any, size: int) -> None:
     try:
         _lay(network, channels_last=True)
         network(pixel_values=torch.zeros(1, 3, size, size))
-    except RuntimeError:
-        # Views across channels and pixels cannot be had in this order.
+    except (RuntimeError, ValueError, AssertionError, TypeError):
+        # Views across channels and pixels cannot be had in this order. If it cannot be
+        # run at all, that is for who runs it in its own order to say.
         _lay(network, channels_last=False)
 
 

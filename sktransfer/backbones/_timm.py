@@ -89,8 +89,8 @@ def load_timm(
         body.set_input_size(img_size=(size, size))
     network = VisionNetwork(body, size)
     freeze(network)
-    n_features = count_features(network, name)
     lay_channels_last(network, size)
+    n_features = count_features(network, name)
     return Backbone(
         name=f"timm/{model_name}",
         kind="image",

@@ -97,8 +97,8 @@ def load_torchvision(
     body = _build(name, weights, size, native_size)
     network = VisionNetwork(body, size)
     freeze(network)
-    n_features = count_features(network, name)
     lay_channels_last(network, size)
+    n_features = count_features(network, name)
     prefixes = list(walk_units(body, _CONTAINERS))
     groups, rest = group_by_prefix(body, prefixes)
     # Class tokens and position embeddings are the network's own, and come first.

@@ -6,7 +6,6 @@ import copy
 import os
 import pickle
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from _small_models import MINILM, save_vision, small
+from _small_models import MINILM, save_text, save_vision, small
 from torch import nn
 from transformers import ResNetConfig
 
@@ -193,14 +192,15 @@ def test_a_second_process_shares_the_pages(minilm, texts_folder):
 
 
 @linux
-def test_a_write_to_a_tensor_leaves_the_file(texts_folder, tmp_path, monkeypatch):
-    snapshot = tmp_path / "models--somebody--something" / "snapshots" / "0"
-    shutil.copytree(texts_folder, snapshot)
-    (snapshot.parents[1] / "refs").mkdir()
-    (snapshot.parents[1] / "refs" / "main").write_text("0")
+def test_a_write_to_a_tensor_leaves_the_file(tmp_path, monkeypatch):
+    # Weights and a name that no other test has loaded before.
+    torch.manual_seed(1)
+    cache = tmp_path / "models--mapped--weights"
+    file = save_text(cache / "snapshots" / "0") / "model.safetensors"
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("0")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    backbone = load_backbone("somebody/something", "text")
-    file = snapshot / "model.safetensors"
+    backbone = load_backbone("mapped/weights", "text")
     assert share_in(file, backbone.network) == 1.0
     before = file.read_bytes()
     with torch.no_grad():
@@ -210,9 +210,10 @@ def test_a_write_to_a_tensor_leaves_the_file(texts_folder, tmp_path, monkeypatch
 
 
 @linux
-def test_a_users_folder_is_copied(texts_folder, tmp_path):
+def test_a_users_folder_is_copied(tmp_path):
     """What is written into its file afterwards, in place, changes nothing."""
-    folder = Path(shutil.copytree(texts_folder, tmp_path / "bert"))
+    torch.manual_seed(2)
+    folder = save_text(tmp_path / "bert")
     file = folder / "model.safetensors"
     backbone = load_backbone(folder, "text")
     assert share_in(file, backbone.network) == 0.0
