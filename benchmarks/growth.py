@@ -10,7 +10,8 @@
    in memory: solve the head, train, predict, on the same folds.
 4. The store: bytes a sample at each cut, in float32 and with precision="bfloat16", and
    the accuracy of a head solved on what is stored (mean and standard error, 5 folds).
-5. n_jobs 1 and 2: time, and the memory of all processes together (proportional).
+5. n_jobs 1 and 2: time, and the memory of all processes together (proportional). The
+   workers' start, with their imports, counts.
 6. On a GPU: torch's allocated memory after each of 50 candidates.
 """
 
