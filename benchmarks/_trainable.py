@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from benchmarks import _plain
 from benchmarks._measure import synchronize
 from sktransfer.backbones import Backbone, Cut, load_backbone
-from sktransfer.training import autocast
+from sktransfer.training import training_context
 
 BATCH_SIZE = 16
 PREDICT_BATCH_SIZE = 64
@@ -116,7 +116,7 @@ def fit_and_predict(
     head.weight.data.copy_(torch.from_numpy(slopes))
     parameters = [*tail.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
-    context = autocast(precision, torch.device(device), training=True)
+    context = training_context(precision, torch.device(device))
     targets = torch.from_numpy(codes).to(device)
     for epoch in range(max_epochs):
         batches = grouped(states, train, BATCH_SIZE)

@@ -19,6 +19,7 @@ from sktransfer.features import (
     PreparedImages,
     batches_by_length,
     record_lengths,
+    stacked_states,
     tail_batches,
 )
 from sktransfer.inputs import (
@@ -139,7 +140,11 @@ class PretrainedClassifier(ClassifierMixin, PretrainedEstimator):
         """
         extraction = self._extraction(device)
         records = extraction.records(backbone, cut, samples)
-        embeddings = extraction.embeddings(backbone, samples) if self.probe else None
+        embeddings = None
+        if self.probe and cut.depth == backbone.n_stages:
+            embeddings = stacked_states(records)
+        elif self.probe:
+            embeddings = extraction.embeddings(backbone, samples)
         return {"records": records, "embeddings": embeddings}
 
     def _recipe(self) -> Recipe:
@@ -172,7 +177,9 @@ class PretrainedClassifier(ClassifierMixin, PretrainedEstimator):
         cut = backbone.cut(network.depth)
         records = self._extraction(device).records(backbone, cut, samples)
         lengths = record_lengths(backbone, cut, records) or [0] * len(samples)
-        batches = batches_by_length(dict(enumerate(lengths)), self.batch_size)
+        # A head alone takes all at once.
+        size = self.batch_size if cut.depth < backbone.n_stages else len(samples)
+        batches = batches_by_length(dict(enumerate(lengths)), size)
         loaded = tail_batches(
             backbone, cut, records, batches, num_workers=self.num_workers
         )

@@ -1,6 +1,6 @@
 """The frozen part's activations: extraction and the store."""
 
-from sktransfer.features._extraction import Extraction
+from sktransfer.features._extraction import Extraction, stacked_states
 from sktransfer.features._memory import Record
 from sktransfer.features._prepared import (
     PreparedImages,
@@ -23,5 +23,6 @@ __all__ = [
     "open_store",
     "record_lengths",
     "stack",
+    "stacked_states",
     "tail_batches",
 ]

@@ -66,9 +66,9 @@ class Extraction:
         """
         if cut.front is None:
             return inputs_of(backbone, samples)
-        digests = [samples.digest(index) for index in range(len(samples))]
+        digests = samples.digests()
         found = self.store.get(self.space(backbone, cut.depth), digests)
-        if any(record is None for record in found):
+        if None in found:
             found = FrozenPass(self, backbone, cut, samples, digests, found).run()
         return [record for record in found if record is not None]
 
@@ -76,10 +76,15 @@ class Extraction:
         self, backbone: Backbone, samples: ImageSamples | TextSamples
     ) -> np.ndarray:
         """Return the embeddings of samples, (n_samples, n_features) float32."""
-        records = self.records(backbone, backbone.cut(backbone.n_stages), samples)
-        assert not isinstance(records, PreparedImages)
-        return torch.stack([record["state"] for record in records]).numpy()
+        cut = backbone.cut(backbone.n_stages)
+        return stacked_states(self.records(backbone, cut, samples))
 
     def space(self, backbone: Backbone, depth: int) -> Space:
         """Return where the states at a cut are kept."""
         return space_of(backbone, depth, self.device, self.precision)
+
+
+def stacked_states(records: Sequence[Record] | PreparedImages) -> np.ndarray:
+    """Return the states at the end of the backbone as one array."""
+    assert not isinstance(records, PreparedImages)
+    return torch.stack([record["state"] for record in records]).numpy()

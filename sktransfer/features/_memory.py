@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 import torch
 from cachetools import LRUCache
@@ -37,6 +37,11 @@ class Memory:
         """Return a record, or None. It is shared: nobody may write to its tensors."""
         with self._lock:
             return self._records.get(key)
+
+    def get_all(self, keys: Sequence[Hashable]) -> list[Record | None]:
+        """Return the record of each key, or None."""
+        with self._lock:
+            return [self._records.get(key) for key in keys]
 
     def put(self, key: Hashable, record: Record) -> None:
         """Keep a record, if there is room for it at all."""

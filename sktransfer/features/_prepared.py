@@ -90,8 +90,8 @@ def inputs_of(
     if isinstance(samples, ImageSamples):
         return PreparedImages(samples, backbone.preprocessing, remember=remember)
     space = repr(backbone.preprocessing)
-    keys = [(space, samples.digest(index)) for index in range(len(samples))]
-    known = {key: MEMORY.get(key) for key in keys}
+    keys = [(space, digest) for digest in samples.digests()]
+    known = dict(zip(keys, MEMORY.get_all(keys), strict=True))
     missing = [index for index, key in enumerate(keys) if known[key] is None]
     encoded = backbone.preprocessing.encode(samples.take(missing)) if missing else []
     for index, record in zip(missing, encoded, strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import overload
+from typing import TypeVar
 
 import platformdirs
 import safetensors.torch
@@ -27,6 +27,8 @@ DEFAULT_SIZE = 10 * 2**30
 _LIBRARIES = ("torch", "torchvision", "transformers", "timm")
 # The same of this package: raised when it computes other numbers than before.
 _REVISION = 1
+
+T = TypeVar("T", Record, Record | None)
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -98,7 +100,8 @@ class Store:
 
     def get(self, space: Space, samples: Sequence[bytes]) -> list[Record | None]:
         """Return the record of each sample, by its digest; None where there is none."""
-        kept = {s: self.memory.get((self._place, space.key, s)) for s in samples}
+        keys = [(self._place, space.key, sample) for sample in samples]
+        kept = dict(zip(samples, self.memory.get_all(keys), strict=True))
         missing = [sample for sample, record in kept.items() if record is None]
         if missing and self.database is not None:
             for sample, value in self.database.read(space.key, missing).items():
@@ -106,20 +109,20 @@ class Store:
                 if record is not None:
                     kept[sample] = record
                     self.memory.put((self._place, space.key, sample), record)
-        return [_usable(kept[sample]) for sample in samples]
+        return _usable([kept[sample] for sample in samples], space)
 
     def put(
         self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
     ) -> list[Record]:
         """Keep records; return them as `get` will."""
-        rounded = [_rounded(record, space) for record in records]
+        rounded = [_to(record, space.dtype) for record in records]
         for sample, record in zip(samples, rounded, strict=True):
             self.memory.put((self._place, space.key, sample), record)
         if self.database is not None:
             values = map(safetensors.torch.save, rounded)
             kept = dict(zip(samples, values, strict=True))
             self.database.write(space.key, kept, space.label)
-        return [_usable(record) for record in rounded]
+        return _usable(rounded, space)
 
     def remember(
         self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
@@ -127,14 +130,12 @@ class Store:
         """Keep records that nobody has asked for yet: in memory, while it has room."""
         for sample, record in zip(samples, records, strict=True):
             key = (self._place, space.key, sample, "remembered")
-            self.memory.put(key, _rounded(record, space))
+            self.memory.put(key, _to(record, space.dtype))
 
     def recall(self, space: Space, samples: Sequence[bytes]) -> list[Record | None]:
         """Return what is remembered of each sample."""
-        return [
-            self.memory.get((self._place, space.key, sample, "remembered"))
-            for sample in samples
-        ]
+        keys = [(self._place, space.key, sample, "remembered") for sample in samples]
+        return self.memory.get_all(keys)
 
     def info(self) -> Info:
         """Return what the database holds."""
@@ -155,19 +156,15 @@ def _decoded(value: bytes) -> Record | None:
         return None
 
 
-def _rounded(record: Record, space: Space) -> Record:
-    return {name: tensor.to(space.dtype) for name, tensor in record.items()}
+def _usable(records: list[T], space: Space) -> list[T]:
+    """Return records, None among them, in the precision that networks take."""
+    if space.dtype is torch.float32:
+        return records
+    return [record and _to(record, torch.float32) for record in records]
 
 
-@overload
-def _usable(record: Record) -> Record: ...
-@overload
-def _usable(record: None) -> None: ...
-def _usable(record: Record | None) -> Record | None:
-    """Return a record in the precision that networks take."""
-    if record is None:
-        return None
-    return {name: tensor.float() for name, tensor in record.items()}
+def _to(record: Record, dtype: torch.dtype) -> Record:
+    return {name: tensor.to(dtype) for name, tensor in record.items()}
 
 
 def open_store(cache: bool | str | os.PathLike[str]) -> Store:

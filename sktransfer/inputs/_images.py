@@ -111,6 +111,12 @@ class ImageSamples:
             known = self._digests[index] = self._new_digest(index)
         return known
 
+    def digests(self) -> list[bytes]:
+        """Return what `digest` gives of each sample."""
+        if None in self._digests:
+            return [self.digest(index) for index in range(len(self))]
+        return list(self._digests)  # type: ignore[arg-type]
+
     def _new_digest(self, index: int) -> bytes:
         source = self._sources[index]
         if isinstance(source, (Image.Image, np.ndarray)):

@@ -64,6 +64,12 @@ class TextSamples:
             known = self._digests[index] = _digest(self._texts[index])
         return known
 
+    def digests(self) -> list[bytes]:
+        """Return what `digest` gives of each sample."""
+        if None in self._digests:
+            return [self.digest(index) for index in range(len(self))]
+        return list(self._digests)  # type: ignore[arg-type]
+
 
 def _digest(text: Text) -> bytes:
     if isinstance(text, str):

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 
 from sktransfer.backbones import global_randomness_lock
+from sktransfer.training._quick_steps import QuickSteps
+
+MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -23,21 +26,34 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device("cpu")
 
 
-def autocast(
-    precision: str, device: torch.device, *, training: bool = False
-) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+def autocast(precision: str, device: torch.device) -> MakeContext:
     """Return what makes the context that forward passes run in.
 
-    "auto" is bfloat16 in training steps where the device computes in it natively.
-    Everything else stays in float32, so that what is stored and what is predicted does
-    not depend, beyond the last digits, on the batch that a sample is in.
+    "auto" is float32 here, so that what is stored and what is predicted does not
+    depend, beyond the last digits, on the batch that a sample is in.
     """
-    if precision == "auto":
-        native = training and computes_in_bfloat16(device)
-        precision = "bfloat16" if native else "float32"
-    if precision == "float32":
+    if precision != "bfloat16":
         return contextlib.nullcontext
     return functools.partial(torch.autocast, device.type, dtype=torch.bfloat16)
+
+
+def training_context(precision: str, device: torch.device) -> MakeContext:
+    """Return what makes the context that forward passes of training steps run in.
+
+    "auto" is bfloat16 where the device computes in it natively.
+    """
+    if precision == "auto" and computes_in_bfloat16(device):
+        precision = "bfloat16"
+    cast = autocast(precision, device)
+    return (
+        functools.partial(_quick_on_processors, cast) if device.type == "cpu" else cast
+    )
+
+
+@contextlib.contextmanager
+def _quick_on_processors(cast: MakeContext) -> Iterator[None]:
+    with cast(), QuickSteps():
+        yield
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

@@ -22,7 +22,7 @@ from sktransfer.features import (
     stack,
 )
 from sktransfer.training._batches import BatchLoader, TrainingSet, count_batches
-from sktransfer.training._device import autocast, own_randomness
+from sktransfer.training._device import autocast, own_randomness, training_context
 from sktransfer.training._heads import Head, build_head, is_plain_linear, solve_linear
 from sktransfer.training._module import FineTunedNetwork, new_network
 from sktransfer.training._net import (
@@ -204,7 +204,7 @@ def _train_head(
         alone,
         groups=_HEAD_GROUPS,
         front=None,
-        autocast=autocast("float32", device),
+        context=training_context("float32", device),
         optimizer=OPTIMIZERS["adamw"],
         iterator_train=BatchLoader(stack, seed=_draw_seed()),
         remedy=_HEAD_REMEDY,
@@ -246,7 +246,7 @@ def _new_net(
             "weight_decay": recipe.weight_decay,
         },
         front=cut.tail_batch if changes else None,
-        autocast=autocast(recipe.precision, device, training=True),
+        context=training_context(recipe.precision, device),
         optimizer=_optimizer(recipe.optimizer),
         lr=recipe.lr,
         max_epochs=recipe.max_epochs,

@@ -47,12 +47,14 @@ class FineTunedNetwork(nn.Module):
         self.head = head
         self.depth = depth
         self.stage_of = stage_of
-        self.release(freeze_depth)
+        self.eval().release(freeze_depth)
 
     def release(self, freeze_depth: int) -> None:
         """Let the stages from `freeze_depth` on train, and no others."""
         for name, parameter in self.tail.named_parameters():
             parameter.requires_grad_(self.stage_of.get(name, 0) >= freeze_depth)
+        if self.training:
+            self.eval().train()
 
     @property
     def released(self) -> bool:
@@ -69,6 +71,8 @@ class FineTunedNetwork(nn.Module):
         Batch normalisation keeps its statistics in trained stages too: the batches
         of a small data set are too few to estimate them anew.
         """
+        if mode and self.training:
+            return self  # Asked for before each step.
         super().train(mode)
         if mode:
             if not self.released:

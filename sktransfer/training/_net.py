@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -12,6 +11,7 @@ from skorch import NeuralNet
 from skorch.callbacks import LRScheduler
 from torch import nn
 
+from sktransfer.training._device import MakeContext
 from sktransfer.training._module import FineTunedNetwork, parameter_groups
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -34,8 +34,8 @@ class FineTuningNet(NeuralNet):
         `lr`, `layer_decay` and `weight_decay` of `parameter_groups`.
     front : callable or None
         The frozen part, run on each batch of inputs that change from epoch to epoch.
-    autocast : callable
-        Gives the context that forward passes run in.
+    context : callable
+        Makes the context that forward passes run in.
     remedy : str
         What an error says to do when training diverges.
     **kwargs
@@ -48,14 +48,14 @@ class FineTuningNet(NeuralNet):
         *,
         groups: dict[str, float],
         front: Callable[..., dict[str, torch.Tensor]] | None,
-        autocast: Callable[[], contextlib.AbstractContextManager[Any]],
+        context: MakeContext,
         remedy: str = "Lower the 'lr' parameter.",
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
         self.groups = groups
         self.front = front
-        self.autocast = autocast
+        self.context = context
         self.remedy = remedy
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
@@ -70,7 +70,7 @@ class FineTuningNet(NeuralNet):
             name: tensor.to(self.device, non_blocking=True)
             for name, tensor in x.items()
         }
-        with self.autocast():
+        with self.context():
             if self.front is not None:
                 with torch.no_grad():
                     inputs = self.front(**inputs)

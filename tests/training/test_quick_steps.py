@@ -1,0 +1,271 @@
+"""Gradients on the processor: the same as torch's own, only quicker."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sktransfer.training._quick_steps import QuickSteps
+
+CONVOLUTIONS = [
+    # kernel, stride, padding, dilation, side
+    (1, 1, 0, 1, 6),
+    (3, 1, 1, 1, 7),
+    (3, 2, 1, 1, 7),
+    (5, 1, 2, 1, 5),
+    (5, 2, 2, 1, 10),
+    (5, 2, 2, 1, 11),
+    (5, 3, 0, 1, 12),
+    (7, 1, 3, 1, 9),
+    (5, 1, 4, 2, 9),
+    ((1, 7), (1, 2), (0, 3), 1, 9),
+    ((5, 3), 2, (2, 1), (1, 2), 13),
+]
+
+
+def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """Return the largest difference, relative to the largest value."""
+    found, expected = found.detach().float(), expected.detach().float()
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def gradients(module: nn.Module, x: torch.Tensor, seed: int = 0) -> list[torch.Tensor]:
+    """Return the output, and the gradients of the input and the parameters."""
+    x = x.clone().requires_grad_()
+    output = module(x)
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(seed))
+    module.zero_grad()
+    (output.float() * weights).sum().backward()
+    return [output, x.grad, *(p.grad for p in module.parameters())]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation", "side"), CONVOLUTIONS
+)
+def test_depthwise_convolutions(kernel, stride, padding, dilation, side, bias, layout):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(
+        12, 12, kernel, stride, padding, dilation, groups=12, bias=bias
+    ).to(memory_format=layout)
+    x = torch.randn(3, 12, side, side).contiguous(memory_format=layout)
+    expected = gradients(conv, x)
+    with QuickSteps():
+        found = gradients(conv, x)
+    for ours, own in zip(found, expected, strict=True):
+        assert ours.shape == own.shape
+        assert relative(ours, own) < 1e-5
+
+
+def test_more_images_than_are_laid_out_at_a_time(monkeypatch):
+    monkeypatch.setattr("sktransfer.training._quick_steps._CHUNK", 12 * 8 * 8 * 2)
+    conv = nn.Conv2d(12, 12, 5, padding=2, groups=12)
+    x = torch.randn(7, 12, 8, 8)
+    expected = gradients(conv, x)
+    with QuickSteps():
+        found = gradients(conv, x)
+    assert max(map(relative, found, expected)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(12, 24, 5, groups=12),
+        nn.Conv2d(12, 12, 5, groups=4),
+        nn.Conv2d(12, 12, 5, padding="same", groups=12),
+        nn.Conv2d(12, 12, 5, padding=2, padding_mode="reflect", groups=12),
+        nn.Conv2d(12, 8, 5),
+    ],
+    ids=["multiplier", "grouped", "same", "reflect", "full"],
+)
+def test_other_convolutions(conv):
+    x = torch.randn(2, 12, 9, 9)
+    expected = gradients(conv, x)
+    with QuickSteps():
+        found = gradients(conv, x)
+    assert max(map(relative, found, expected)) < 1e-5
+
+
+def test_one_image_without_a_batch():
+    conv = nn.Conv2d(12, 12, 5, groups=12)
+    x = torch.randn(12, 9, 9)
+    expected = gradients(conv, x)
+    with QuickSteps():
+        assert max(map(relative, gradients(conv, x), expected)) < 1e-5
+
+
+def test_only_what_is_asked_for():
+    """A frozen filter gets no gradient, and passes the input's on."""
+    conv = nn.Conv2d(12, 12, 5, groups=12, bias=False).requires_grad_(False)
+    x = torch.randn(2, 12, 9, 9, requires_grad=True)
+    with QuickSteps():
+        conv(x).sum().backward()
+    assert conv.weight.grad is None
+    assert x.grad is not None
+    conv.requires_grad_()
+    with QuickSteps():
+        conv(x.detach()).sum().backward()
+    assert conv.weight.grad is not None
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_in_bfloat16_are_no_less_exact(stride):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(32, 32, 5, stride, 2, groups=32, bias=True)
+    x = torch.randn(8, 32, 10, 10)
+    exact = gradients(conv, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        own = gradients(conv, x)
+        with QuickSteps():
+            ours = gradients(conv, x)
+    for found, plain, expected in zip(ours, own, exact, strict=True):
+        assert found.dtype == plain.dtype
+        assert relative(found, expected) <= 1.1 * relative(plain, expected)
+
+
+MASKS = {
+    "none": None,
+    "bool": torch.arange(6)[None, None, None]
+    < torch.tensor([6, 3, 1])[:, None, None, None],
+}
+MASKS["float"] = torch.zeros(3, 1, 1, 6).masked_fill(~MASKS["bool"], -1e9)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention(mask, precision):
+    torch.manual_seed(0)
+    given = [torch.randn(3, 4, 6, 8) for _ in range(3)]
+    weights = torch.randn(3, 4, 6, 8)
+
+    def run(dtype):
+        inputs = [x.clone().to(dtype).requires_grad_() for x in given]
+        mask_ = MASKS[mask]
+        if mask_ is not None and mask_.is_floating_point():
+            mask_ = mask_.to(dtype)
+        output = F.scaled_dot_product_attention(*inputs, attn_mask=mask_)
+        (output.float() * weights).sum().backward()
+        return [output, *(x.grad for x in inputs)]
+
+    exact = run(torch.float32)
+    own = run(precision)
+    with QuickSteps():
+        ours = run(precision)
+    for found, plain, expected in zip(ours, own, exact, strict=True):
+        assert found.dtype == precision
+        assert relative(found, expected) <= max(1.1 * relative(plain, expected), 1e-6)
+
+
+def test_dropout_in_attention_still_drops():
+    q, k, v = (torch.randn(2, 4, 64, 8, requires_grad=True) for _ in range(3))
+    with QuickSteps():
+        torch.manual_seed(0)
+        first = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
+        again = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
+        torch.manual_seed(0)
+        repeated = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
+    assert not torch.equal(first, again)
+    assert torch.equal(first, repeated)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention_with_dropout_has_the_same_mean(mask):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(3, 4, 6, 8).requires_grad_() for _ in range(3))
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=MASKS[mask])
+    with QuickSteps():
+        draws = [
+            F.scaled_dot_product_attention(
+                q, k, v, attn_mask=MASKS[mask], dropout_p=0.2
+            )
+            for _ in range(2000)
+        ]
+    mean = torch.stack(draws).mean(0)
+    # A standard error of this mean is about 0.01.
+    assert (mean - expected).abs().max() < 0.1
+    assert (mean - expected).abs().mean() < 0.02
+
+
+def test_a_row_that_is_masked_as_a_whole_stays_finite():
+    q, k, v = (torch.randn(1, 1, 3, 4, requires_grad=True) for _ in range(3))
+    for mask in (torch.zeros(3, 3, dtype=torch.bool), torch.full((3, 3), -torch.inf)):
+        with QuickSteps():
+            output = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=0.1)
+        output.sum().backward()
+        assert output.isfinite().all()
+        assert q.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout(p, dtype):
+    torch.manual_seed(0)
+    x = torch.ones(1001, 301, dtype=dtype, requires_grad=True)
+    with QuickSteps():
+        output = F.dropout(x, p)
+    output.float().sum().backward()
+    dropped = output == 0
+    error = (p * (1 - p) / x.numel()) ** 0.5
+    assert abs(dropped.float().mean() - p) < 5 * error
+    assert abs(dropped.float().mean(0) - p).max() < 5 * error * x.shape[1] ** 0.5
+    scale = output[~dropped].mean().item()
+    torch.testing.assert_close(scale, 1 / (1 - p), rtol=1e-2, atol=0)
+    assert output.dtype is dtype
+    assert torch.equal(x.grad == 0, dropped)
+
+
+def test_dropout_of_neighbours_is_independent():
+    """Four values share one draw of the generator."""
+    torch.manual_seed(0)
+    x = torch.ones(4 * 50_000, requires_grad=True)
+    with QuickSteps():
+        dropped = (F.dropout(x, 0.5) == 0).float().view(-1, 4)
+    assert (torch.corrcoef(dropped.T) - torch.eye(4)).abs().max() < 5 / 50_000**0.5
+    assert (dropped.mean(0) - 0.5).abs().max() < 2.5 / 50_000**0.5
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_no_and_full_dropout(p):
+    x = torch.randn(5, 3, requires_grad=True)
+    with QuickSteps():
+        assert torch.equal(F.dropout(x, p), x * (1 - p))
+        assert torch.equal(F.dropout(x, 0.5, training=False), x)
+
+
+def test_dropout_in_place():
+    torch.manual_seed(0)
+    x = torch.ones(50, 3, requires_grad=True) * 1
+    with QuickSteps():
+        assert F.dropout(x, 0.5, inplace=True) is x
+    assert (x == 0).any()
+
+
+def test_without_gradients_nothing_changes():
+    conv = nn.Conv2d(12, 12, 5, groups=12)
+    x = torch.randn(2, 12, 9, 9)
+    with torch.no_grad():
+        expected = conv(x)
+        with QuickSteps():
+            assert torch.equal(conv(x), expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["tf_efficientnet_lite0", "mobilenetv3_small_050", "convnext_atto"]
+)
+def test_whole_networks(name):
+    """timm pads some convolutions itself, and calls the function, not the module."""
+    torch.manual_seed(0)
+    network = timm.create_model(name, pretrained=False, num_classes=3).eval()
+    x = torch.randn(2, 3, 64, 64)
+    expected = gradients(network, x)
+    with QuickSteps():
+        found = gradients(copy.deepcopy(network), x)
+    for ours, own in zip(found, expected, strict=True):
+        if own.abs().max() > 1e-6:
+            assert relative(ours, own) < 1e-3
