@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import nn
 
 Head = str | Callable[[int, int], nn.Module]
@@ -116,7 +117,9 @@ def _solve(
     typical = np.sqrt(np.mean(scaler.var_)) or 1.0
     scaler.scale_ = np.maximum(np.sqrt(scaler.var_), typical)
     solver = LogisticRegression(C=PROBE_C, tol=1e-6, max_iter=1000)
-    with warnings.catch_warnings():
+    # The problem is too narrow for several threads: they would wait for each other, and
+    # for torch's, three times as long as one takes.
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         # A thousand iterations leave a head that fine-tuning can start from.
         warnings.simplefilter("ignore", ConvergenceWarning)
         solver.fit(scaler.transform(features), codes, sample_weight=weights)
