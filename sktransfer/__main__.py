@@ -20,6 +20,9 @@ from sktransfer.demonstration import (
     text_task,
 )
 
+#: Where figures are saved unless `--output` says otherwise.
+OUTPUT = Path("sktransfer-demo")
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -41,9 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("sktransfer-demo"),
         metavar="FOLDER",
-        help="where to save the figures (default: %(default)s)",
+        help=f"where to save the figures (default: {OUTPUT})",
     )
     parser.set_defaults(command=demonstrate)
     # Without `prog` the usage of a command would show the options that are not its own.
@@ -96,7 +98,8 @@ def demonstrate(options: argparse.Namespace) -> int:
     try:
         for make in tasks:
             result = run(make(), console)
-            print_report(result, save_figures(result, options.output), console)
+            figures = save_figures(result, options.output or OUTPUT)
+            print_report(result, figures, console)
     except MissingPackageError as error:
         print(error, file=sys.stderr)
         return 1
@@ -116,13 +119,30 @@ def manage_cache(options: argparse.Namespace) -> int:
     if not options.clear:
         return 0
     cache.clear(folder)
+    after = cache.info(folder)
     # Others may have begun to fill it again.
-    if cache.info(folder).n_records >= before.n_records > 0:
+    if (
+        after.n_records >= before.n_records > 0
+        or after.n_damaged_files >= before.n_damaged_files > 0
+    ):
         print("It could not be emptied.", file=sys.stderr)
         return 1
     forgotten = "All of this is forgotten, and its space is given back."
-    _print(forgotten if before.n_records else "There is nothing to forget.")
+    held = before.n_records or before.n_damaged_files
+    _print(forgotten if held else "There is nothing to forget.")
     return 0
+
+
+def _refuse_options_of_the_comparison(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> None:
+    names = ("text", "image", "output")
+    given = [f"--{name}" for name in names if getattr(options, name)]
+    if given:
+        parser.error(
+            f"{' and '.join(given)} can't be given with 'cache': the comparison, which "
+            "'cache' takes the place of, has these options"
+        )
 
 
 def _print(text: str) -> None:
@@ -132,7 +152,10 @@ def _print(text: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit status."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.command is manage_cache:
+        _refuse_options_of_the_comparison(parser, options)
     return options.command(options)
 
 

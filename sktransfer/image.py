@@ -8,8 +8,8 @@ from typing import Any
 from sktransfer._classifier import PretrainedClassifier
 from sktransfer._embedder import PretrainedEmbedder
 from sktransfer._estimator import PretrainedEstimator
-from sktransfer.backbones import Backbone, load_backbone
-from sktransfer.features import PreparedImages
+from sktransfer.backbones import Backbone, recall_backbone
+from sktransfer.features import PreparedImages, open_notes
 from sktransfer.inputs import ImageSamples, as_images
 from sktransfer.training import resolve_augment
 
@@ -23,7 +23,8 @@ class _ImageEstimator(PretrainedEstimator):
         return as_images(X, image_shape=self.image_shape)
 
     def _load_backbone(self) -> Backbone:
-        return load_backbone(self.backbone, "image", image_size=self.image_size)
+        notes, size = open_notes(self.cache), self.image_size
+        return recall_backbone(notes, self.backbone, "image", image_size=size)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -86,7 +87,8 @@ class PretrainedImageClassifier(_ImageEstimator, PretrainedClassifier):
         (height, width), (height, width, channels) or (channels, height, width).
     image_size : int, default=None
         Side of the square that images are resized to, in pixels. None is the size the
-        network was trained with; a smaller one is faster.
+        network was trained with; a smaller one is faster. A fitted estimator given as
+        `backbone` has a size of its own, and no other one is allowed.
     augment : {"light", "standard"}, callable or None, default=None
         Random changes of the training images: "light" moves, turns and lightens a
         little; "standard" crops, mirrors and changes colours; or a torchvision v2
@@ -98,7 +100,8 @@ class PretrainedImageClassifier(_ImageEstimator, PretrainedClassifier):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" is bfloat16 in training steps, where the device computes in it natively,
         and float32 in everything else. "bfloat16" is for everything: activations take
-        half the space, and predictions differ in the third digit.
+        half the space, and embeddings differ in the second digit (those of texts in
+        the third); `python -m benchmarks.growth` prints the accuracy of heads on both.
     cache : bool or path, default=True
         Where the frozen part's activations are kept, for all fits, predictions and
         processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
@@ -206,10 +209,10 @@ class PretrainedImageClassifier(_ImageEstimator, PretrainedClassifier):
         self.callbacks = callbacks
 
     def _augmented(self, samples: Any, backbone: Backbone) -> PreparedImages | None:
+        if self.augment is None:
+            return None
         preprocessing = backbone.preprocessing
         augment = resolve_augment(self.augment, preprocessing.size)
-        if augment is None:
-            return None
         return PreparedImages(samples, preprocessing, augment)
 
 
@@ -240,8 +243,9 @@ class PretrainedImageEmbedder(_ImageEstimator, PretrainedEmbedder):
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" is float32. "bfloat16" takes half the time or less where the device
-        computes in it natively, and half the space; embeddings differ in the third
-        digit.
+        computes in it natively, and half the space; embeddings differ in the second
+        digit (those of texts in the third), and `python -m benchmarks.growth` prints
+        the accuracy of heads on both.
     cache : bool or path, default=True
         Where embeddings are kept, for all transformations and processes: in the user's
         cache folder (see `sktransfer.cache`), or in the folder given; False: nowhere.

@@ -8,7 +8,8 @@ from typing import Any
 from sktransfer._classifier import PretrainedClassifier
 from sktransfer._embedder import PretrainedEmbedder
 from sktransfer._estimator import PretrainedEstimator
-from sktransfer.backbones import Backbone, load_backbone
+from sktransfer.backbones import Backbone, recall_backbone
+from sktransfer.features import open_notes
 from sktransfer.inputs import TextSamples, as_texts
 
 __all__ = ["PretrainedTextClassifier", "PretrainedTextEmbedder"]
@@ -21,9 +22,9 @@ class _TextEstimator(PretrainedEstimator):
         return as_texts(X)
 
     def _load_backbone(self) -> Backbone:
-        return load_backbone(
-            self.backbone, "text", pooling=self.pooling, max_length=self.max_length
-        )
+        options = {"pooling": self.pooling, "max_length": self.max_length}
+        notes = open_notes(self.cache)
+        return recall_backbone(notes, self.backbone, "text", **options)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -81,10 +82,11 @@ class PretrainedTextClassifier(_TextEstimator, PretrainedClassifier):
         count alike.
     max_length : int, default=None
         Longest text in tokens; what is beyond is cut off. None is what the encoder was
-        made for.
+        made for, or what the fitted estimator given as `backbone` had.
     pooling : {"auto", "mean", "cls"}, default="auto"
         One embedding of a text from its tokens' states: their mean, or the state of the
-        first token. "auto" is what the model's own folder says, else the mean.
+        first token. "auto" is what the model's own folder says, or what the fitted
+        estimator given as `backbone` had, else the mean.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -132,9 +134,11 @@ class PretrainedTextClassifier(_TextEstimator, PretrainedClassifier):
     Examples
     --------
     >>> from sktransfer import PretrainedTextClassifier
-    >>> texts = ["the match ended in a draw", "shares fell sharply", "a late goal"]
+    >>> texts = ["the match ended in a draw", "shares fell sharply",
+    ...          "a late goal", "the bank cut its rates"]
+    >>> topics = ["sport", "business", "sport", "business"]
     >>> clf = PretrainedTextClassifier(freeze_depth="all")
-    >>> clf.fit(texts, ["sport", "business", "sport"]).predict(["profits are up"])
+    >>> clf.fit(texts, topics).predict(["profits are up"])
     array(['business'], dtype='<U8')
     """
 
@@ -239,9 +243,11 @@ class PretrainedTextEmbedder(_TextEstimator, PretrainedEmbedder):
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.pipeline import make_pipeline
     >>> from sktransfer import PretrainedTextEmbedder
-    >>> texts = ["the match ended in a draw", "shares fell sharply", "a late goal"]
+    >>> texts = ["the match ended in a draw", "shares fell sharply",
+    ...          "a late goal", "the bank cut its rates"]
+    >>> topics = ["sport", "business", "sport", "business"]
     >>> pipeline = make_pipeline(PretrainedTextEmbedder(), LogisticRegression())
-    >>> pipeline.fit(texts, ["sport", "business", "sport"]).predict(["profits are up"])
+    >>> pipeline.fit(texts, topics).predict(["profits are up"])
     array(['business'], dtype='<U8')
     """
 

@@ -16,6 +16,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_predict
 
 from sktransfer import PretrainedTextEmbedder, cache
+from sktransfer.exceptions import CacheWarning
 from sktransfer.features._memory import MEMORY
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -29,6 +30,7 @@ def embedder(**parameters: Any) -> PretrainedTextEmbedder:
 def assert_empty(folder: Path) -> None:
     found = cache.info(folder)
     assert (found.n_records, found.n_bytes, found.labels) == (0, 0, {})
+    assert (found.n_damaged_files, found.n_damaged_bytes) == (0, 0)
 
 
 @pytest.fixture
@@ -92,6 +94,34 @@ def test_readable_by_the_owner_alone(user_folder):
     for path in (user_folder, *found):
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_what_was_set_aside_is_counted_and_cleared(tmp_path):
+    X = news().X[:3]
+    embedder(cache=tmp_path).fit_transform(X)
+    whole = cache.info(tmp_path)
+    assert (whole.n_damaged_files, whole.n_damaged_bytes) == (0, 0)
+    assert "damaged" not in str(whole)
+    (main,) = (tmp_path / "activations").glob("*.sqlite")
+    main.write_bytes(b"not a database" * 100)
+    MEMORY.forget()
+    with pytest.warns(CacheWarning, match="set aside"):
+        embedder(cache=tmp_path).fit_transform(X)
+    thesis = tmp_path / "damaged" / "thesis.txt"
+    thesis.write_text("chapter 1")
+    (tmp_path / "damaged" / f"{main.name}-wal").write_bytes(b"0" * 100)
+    found = cache.info(tmp_path)
+    # A new store has been begun, and what isn't ours is nobody's to count.
+    assert (found.n_records, found.labels) == (whole.n_records, whole.labels)
+    assert (found.n_damaged_files, found.n_damaged_bytes) == (2, 1500)
+    assert str(found).endswith(
+        "set aside as damaged: 2 files, 1.465 KiB, which clear deletes"
+    )
+    # The live file goes where the damaged one was; a stranger is in its way there.
+    thesis.rename(tmp_path / "thesis.txt")
+    cache.clear(tmp_path)
+    assert_empty(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_clearing_spares_what_is_not_ours(tmp_path):

@@ -2,6 +2,7 @@
 
 from sktransfer.backbones._backbone import Backbone
 from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
+from sktransfer.backbones._deferred import Notes, recall_backbone
 from sktransfer.backbones._load import load_backbone
 from sktransfer.backbones._module import identity_of
 from sktransfer.backbones._preprocessing import (
@@ -15,6 +16,7 @@ __all__ = [
     "Backbone",
     "Cut",
     "ImagePreprocessing",
+    "Notes",
     "Stage",
     "StoredState",
     "TextPreprocessing",
@@ -23,4 +25,5 @@ __all__ = [
     "global_randomness_lock",
     "identity_of",
     "load_backbone",
+    "recall_backbone",
 ]

@@ -102,8 +102,7 @@ class Backbone:
         """Return the backbone in two halves, verified once for each depth.
 
         An architecture that cannot be cut there gives the whole network as its tail:
-        training is right all the same, only without the saving, and a message at
-        level INFO says so once.
+        training is right all the same, and a message at level INFO says so once.
         """
         with self._lock:
             if depth not in self._cuts:
@@ -143,8 +142,7 @@ class Backbone:
         cut = self._halves(depth)
         difference = self.difference(cut)
         if not difference <= CUT_TOLERANCE:
-            found = f"the two halves differ from the whole by {difference:.1e}"
-            raise Uncuttable(found)
+            raise Uncuttable(f"the halves differ from the whole by {difference:.1e}")
         return cut
 
     def between(self, shallow: int, deep: int) -> nn.Module | None:
@@ -191,8 +189,8 @@ class Backbone:
             between = self.part(self.network, self.stages, shallow, deep)
         except Uncuttable:
             return None
-        exact = self._difference(front, cut, between) <= CUT_TOLERANCE
-        return between if exact else None
+        difference = self._difference(front, cut, between)
+        return between if difference <= CUT_TOLERANCE else None
 
     def _known_cut(self, depth: int) -> Cut:
         """Return the cut at a depth, or raise `Uncuttable` instead of telling so."""
@@ -203,10 +201,9 @@ class Backbone:
         return self._cuts[depth]
 
     def difference(self, cut: Cut) -> float:
-        """Return the largest difference of two halves from the whole, relative.
+        """Return the largest difference of two halves from the whole, on a probe batch.
 
-        Both ways are run on a probe batch; the difference is relative to the largest
-        absolute value of the embedding.
+        It is relative to the largest absolute value of the embedding.
         """
         return self._difference(self.network, cut, cut.tail)
 
@@ -214,8 +211,8 @@ class Backbone:
     def _difference(self, direct: Any, cut: Cut, rest: nn.Module) -> float:
         """Compare the direct way to a state with the one by a cut, on a probe batch."""
         device = next(self.network.parameters()).device
-        probe = self.preprocessing.probe_batch()
-        inputs = {name: tensor.to(device) for name, tensor in probe.items()}
+        probe = self.preprocessing.probe_batch().items()
+        inputs = {name: tensor.to(device) for name, tensor in probe}
         expected = direct(**inputs)
         found = rest(**cut.tail_batch(**inputs))
         scale = expected.abs().max().clamp_min(1e-12)
@@ -230,11 +227,12 @@ class Backbone:
         with self._lock:
             if str(device) not in self._replicas:
                 network = copy.deepcopy(self.network).to(device)
-                # It shares the cuts; without the replicas there is no cycle, so
-                # that the device's memory is free as soon as nobody uses it.
+                # Without the replicas there is no cycle, so that the device's
+                # memory is free as soon as nobody uses it.
                 pristine = replace(self, _replicas={})
                 state = {**_fresh_state(), "_pristine": pristine}
                 replica = replace(self, network=network, **state)
+                vars(replica)["fingerprint"] = self.fingerprint
                 self._replicas[str(device)] = replica
             return self._replicas[str(device)]
 
@@ -259,6 +257,8 @@ class Backbone:
 
     def tail_stages(self, depth: int) -> dict[str, int]:
         """Return the stage of each tensor of `cut(depth).tail`, by its name there."""
+        if depth == self.n_stages:
+            return {}
         stage_of = self.stage_of()
         shared = shared_names(self.network, self.cut(depth).tail)
         return {inner: stage_of[outer] for inner, outer in shared}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +46,7 @@ class Cut:
         Where the network is cut: stages `[0, depth)` are in `front`. 0 when there is
         no front, either because nothing is frozen or because the architecture cannot
         be cut there.
-    front : Module or None
+    front : callable or None
         `front(**inputs)` gives the state at the cut, samples first.
     tail : Module
         `tail(**batch)` gives the embedding, (n_samples, n_features). The batch is
@@ -56,7 +57,7 @@ class Cut:
     """
 
     depth: int
-    front: nn.Module | None
+    front: Callable[..., torch.Tensor] | None
     tail: nn.Module
     side: tuple[str, ...] = ()
 

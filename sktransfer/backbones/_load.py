@@ -70,7 +70,7 @@ def load_backbone(
     with _lock:
         if isinstance(backbone, str | Path):
             name = os.path.expanduser(backbone)
-            key = (*_place(name), kind, *options.values())
+            key = (*place_of(name), kind, *options.values())
             if key not in _loaded:
                 _loaded[key] = intern_backbone(_by_name(name, kind, **options))
             found = _loaded[key]
@@ -86,7 +86,7 @@ def load_backbone(
     return found
 
 
-def _place(source: str | Path) -> tuple[Hashable, Hashable]:
+def place_of(source: str | Path) -> tuple[Hashable, Hashable]:
     """Return what identifies a source of weights: a name, or a folder as it is now."""
     folder = Path(source).resolve()
     if not folder.is_dir():
@@ -201,7 +201,7 @@ def _text_variant(
     """Load a text backbone; all poolings and lengths of one share their weights."""
     from sktransfer.backbones import _transformers
 
-    key = (*_place(source), "text", "auto", None, None)
+    key = (*place_of(source), "text", "auto", None, None)
     if key not in _loaded:
         _loaded[key] = _transformers.load_text(source, name, mapped=mapped)
     return _transformers.text_variant(

@@ -2,6 +2,7 @@
 
 from sktransfer.features._extraction import Extraction, stacked_states
 from sktransfer.features._memory import Record
+from sktransfer.features._notes import open_notes
 from sktransfer.features._prepared import (
     PreparedImages,
     batches_by_length,
@@ -20,6 +21,7 @@ __all__ = [
     "Store",
     "batches_by_length",
     "make_batch",
+    "open_notes",
     "open_store",
     "record_lengths",
     "stack",

@@ -30,6 +30,9 @@ _LARGEST_VALUE = 2**29
 # Pages that one write gives back at most: finding them takes time.
 _PAGES_GIVEN_BACK = 1024
 
+#: The space of what is no record of a sample.
+NOTES = b"notes"
+
 
 @dataclass(frozen=True)
 class Info:
@@ -193,11 +196,12 @@ def write(
 
 
 def info(connection: sqlite3.Connection, folder: Path, max_bytes: int) -> Info:
-    """Return what the database in a folder holds."""
+    """Return what the database in a folder holds, but for notes."""
     labels: dict[str, tuple[int, int]] = {}
     for label, n_records, n_bytes in connection.execute(
         "SELECT label, COUNT(*), CAST(TOTAL(size) AS INTEGER) "
-        "FROM records LEFT JOIN spaces USING (space) GROUP BY space"
+        "FROM records LEFT JOIN spaces USING (space) WHERE space != ? GROUP BY space",
+        (NOTES,),
     ):
         name = label.decode(errors="replace") if isinstance(label, bytes) else ""
         before = labels.get(name, (0, 0))

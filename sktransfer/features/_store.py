@@ -69,7 +69,7 @@ def space_of(
         "bfloat16" computes and keeps states in half the space.
     """
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    facts = (backbone.fingerprint, depth, device.type, str(dtype), *_versions())
+    facts = (backbone.fingerprint, depth, device.type, str(dtype), *versions())
     label = f"{backbone.name}, {depth} of {backbone.n_stages} stages"
     if dtype is torch.bfloat16:
         label += ", bfloat16"
@@ -77,7 +77,8 @@ def space_of(
 
 
 @functools.cache
-def _versions() -> tuple[str, ...]:
+def versions() -> tuple[str, ...]:
+    """Return what else decides the numbers: this package's revision, and libraries'."""
     return (str(_REVISION), *(version(library) for library in _LIBRARIES))
 
 
