@@ -91,11 +91,11 @@ def test_html_shows_parameters_and_whether_it_is_fitted(fitted: Fitted) -> None:
 
 
 def test_nothing_is_loaded_before_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_backbone(*args: Any, **kwargs: Any) -> None:
+    def recall_backbone(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("weights were loaded")
 
     for room in (sktransfer.image, sktransfer.text):
-        monkeypatch.setattr(room, "load_backbone", load_backbone)
+        monkeypatch.setattr(room, "recall_backbone", recall_backbone)
     for make in (text_classifier, image_classifier):
         twin = clone(pickle.loads(pickle.dumps(clone(make()))))
         assert twin.set_params(lr=0.5)._repr_html_inner()
