@@ -1,0 +1,165 @@
+"""The same scores with the store cold, warm and off, in whatever processes."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from _composition import (
+    TWO_FOLDS,
+    image_classifier,
+    news,
+    text_classifier,
+    textures,
+)
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.model_selection import GridSearchCV
+from torch import nn
+
+from sktransfer import cache
+from sktransfer.features._memory import MEMORY
+
+GRID = {"freeze_depth": ["all", -1], "lr": [1e-4, 1e-3]}
+#: What is stored was computed in other batches than without a store, and sums of floats
+#: depend on the batch in their last digit. Training steps in bfloat16 make about 1e-5 of
+#: that where a number is just between two others.
+CLOSE = {"rtol": 0, "atol": 1e-4}
+
+Results = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Add up floats in the order of joblib's workers, which get one core each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def data(kind: str) -> Any:
+    return news(24, 10) if kind == "text" else textures(8, 4)
+
+
+def classifier(kind: str, folder: Any, **parameters: Any) -> Any:
+    if kind == "text":
+        return text_classifier(cache=folder, max_length=16, **parameters)
+    return image_classifier(cache=folder, **parameters)
+
+
+def results(kind: str, folder: Any) -> Results:
+    """Search as a process that remembers nothing."""
+    MEMORY.forget()
+    samples = data(kind)
+    search = GridSearchCV(
+        classifier(kind, folder), GRID, cv=TWO_FOLDS, scoring="neg_log_loss"
+    ).fit(samples.X, samples.y)
+    return {
+        "scores": search.cv_results_["mean_test_score"],
+        "probabilities": search.predict_proba(samples.X_held_out),
+    }
+
+
+@pytest.fixture(scope="module")
+def without_store() -> dict[str, Results]:
+    return {kind: results(kind, False) for kind in ("text", "image")}
+
+
+def assert_close(found: Results, expected: Results) -> None:
+    for name in expected:
+        assert_allclose(found[name], expected[name], **CLOSE, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_candidates_differ(kind, without_store):
+    # Otherwise that the scores are the same would show nothing.
+    scores = without_store[kind]["scores"]
+    assert len(np.unique(scores.round(4))) == 3, "a frozen backbone has no use for lr"
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [
+        ("text", None),
+        ("text", "threading"),
+        ("text", "multiprocessing"),
+        ("text", "loky"),
+        ("image", None),
+        ("image", "loky"),
+    ],
+)
+def test_scores_with_the_store_cold_warm_and_off(
+    kind, backend, tmp_path, without_store
+):
+    context: Any = contextlib.nullcontext()
+    if backend is not None:
+        context = joblib.parallel_config(backend, n_jobs=2)
+    with context:
+        cold = results(kind, tmp_path)
+        stored = cache.info(tmp_path).labels
+        warm = results(kind, tmp_path)
+    n_samples = len(data(kind).X)
+    assert stored and all(n >= n_samples for n, _ in activations(stored))
+    assert cache.info(tmp_path).labels == stored
+    assert_close(cold, without_store[kind])
+    assert_close(warm, without_store[kind])
+
+
+def activations(labels: dict[str, tuple[int, int]]) -> list[tuple[int, int]]:
+    return [held for label, held in labels.items() if "stages" in label]
+
+
+def _fit_elsewhere(folder: str, pipe: Any) -> None:
+    embedded = []
+
+    def count(module: nn.Module, args: Any, output: Any) -> None:
+        # Every text begins with its tokens' embeddings; probes of a cut have two rows.
+        if isinstance(module, nn.Embedding) and len(output) > 2:
+            embedded.append(len(output))
+
+    handle = nn.modules.module.register_module_forward_hook(count)
+    samples = data("text")
+    estimator = classifier("text", folder, freeze_depth=-1)
+    estimator.fit(samples.X, samples.y)
+    n_fitted = sum(embedded)
+    found = estimator.predict_proba(samples.X_held_out)
+    handle.remove()
+    pipe.send((found, n_fitted, sum(embedded)))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_fits_with_its_parents_store(method, tmp_path):
+    samples = data("text")
+    mine = classifier("text", tmp_path, freeze_depth=-1).fit(samples.X, samples.y)
+    context = multiprocessing.get_context(method)
+    here, there = context.Pipe()
+    child = context.Process(target=_fit_elsewhere, args=(str(tmp_path), there))
+    child.start()
+    theirs, n_fitted, n_embedded = here.recv() if here.poll(300) else (None, 0, 0)
+    child.join(60)
+    assert child.exitcode == 0
+    assert n_fitted == 0
+    assert n_embedded > 0, "nobody had asked for the others"
+    stored = cache.info(tmp_path).labels
+    # What the child has computed is its parent's as well.
+    assert_array_equal(mine.predict_proba(samples.X_held_out), theirs)
+    assert cache.info(tmp_path).labels == stored
+
+
+def _n_threads(folder: Any) -> int:
+    samples = data("text")
+    classifier("text", folder, freeze_depth=-1).fit(samples.X, samples.y)
+    return torch.get_num_threads()
+
+
+def test_workers_share_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    workers = joblib.Parallel(n_jobs=2, backend="loky")
+    found = workers(joblib.delayed(_n_threads)(tmp_path) for _ in range(2))
+    assert max(found) <= max(joblib.cpu_count() // 2, 1)
