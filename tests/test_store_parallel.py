@@ -26,9 +26,9 @@ from sktransfer import cache
 from sktransfer.features._memory import MEMORY
 
 GRID = {"freeze_depth": ["all", -1], "lr": [1e-4, 1e-3]}
-#: What is stored was computed in other batches than without a store, and sums of floats
-#: depend on the batch in their last digit. Training steps in bfloat16 make about 1e-5 of
-#: that where a number is just between two others.
+#: What is stored was computed in other batches than without a store, and sums of
+#: floats depend on the batch in their last digit. Training steps in bfloat16 make about
+#: 1e-5 of that where a number is just between two others.
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
 Results = dict[str, np.ndarray]
