@@ -18,7 +18,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sktransfer import PretrainedImageClassifier
-from sktransfer.backbones import _load
+from sktransfer.backbones import _deferred, _load
 from sktransfer.training import FineTunedNetwork
 
 KINDS = {"text": text_classifier, "image": image_classifier}
@@ -167,6 +167,7 @@ def test_weights_are_loaded_once_a_process(kind, monkeypatch):
     _by_name = _load._by_name
     monkeypatch.setattr(_load, "_by_name", load)
     monkeypatch.setattr(_load, "_loaded", {})
+    monkeypatch.setattr(_deferred, "_recalled", {})
     X, y = data(kind)
     estimators = [KINDS[kind](freeze_depth=d).fit(X, y) for d in ("all", -1)]
     estimators += [clone(estimators[0]).fit(X, y)]
