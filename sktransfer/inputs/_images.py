@@ -23,6 +23,7 @@ from sktransfer.inputs._arrays import (
 from sktransfer.inputs._containers import describe, refuse_empty, unpack
 from sktransfer.inputs._decode import decode
 from sktransfer.inputs._files import content_digest
+from sktransfer.inputs._samples import DigestedSamples
 
 _EXPECTED = (
     "expected a path (str or pathlib.Path), bytes, a PIL image, or an array of shape "
@@ -30,7 +31,7 @@ _EXPECTED = (
 )
 
 
-class ImageSamples:
+class ImageSamples(DigestedSamples):
     """Images in the order of `X`, decoded when they are read.
 
     Parameters
@@ -50,13 +51,9 @@ class ImageSamples:
         positions: np.ndarray,
         digests: list[bytes | None] | None = None,
     ) -> None:
+        super().__init__(len(sources), digests)
         self._sources = sources
         self._positions = positions
-        unknown: list[bytes | None] = [None] * len(sources)
-        self._digests = unknown if digests is None else digests
-
-    def __len__(self) -> int:
-        return len(self._sources)
 
     def __getitem__(self, index: int) -> torch.Tensor:
         """Return sample `index`.
@@ -87,37 +84,8 @@ class ImageSamples:
             [self._digests[i] for i in chosen],
         )
 
-    def digest(self, index: int) -> bytes:
-        """Return a digest of the content of sample `index`.
-
-        Parameters
-        ----------
-        index : int
-            Position of the sample.
-
-        Returns
-        -------
-        bytes of length 16
-            BLAKE2b over the bytes of an encoded picture, wherever they come from;
-            for arrays and PIL images over pixels, shape and dtype.
-
-        Raises
-        ------
-        ValueError
-            If the file cannot be read, or the PIL image not decoded.
-        """
-        known = self._digests[operator.index(index)]
-        if known is None:
-            known = self._digests[index] = self._new_digest(index)
-        return known
-
-    def digests(self) -> list[bytes]:
-        """Return what `digest` gives of each sample."""
-        if None in self._digests:
-            return [self.digest(index) for index in range(len(self))]
-        return list(self._digests)  # type: ignore[arg-type]
-
     def _new_digest(self, index: int) -> bytes:
+        # Of an encoded picture its bytes, wherever they come from; else its pixels.
         source = self._sources[index]
         if isinstance(source, (Image.Image, np.ndarray)):
             pixels = self._pixels(index)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from sktransfer.inputs._containers import describe, unpack
+from sktransfer.inputs._samples import DigestedSamples
 
 Text = str | tuple[str, str]
 
 
-class TextSamples:
+class TextSamples(DigestedSamples):
     """Validated texts, or pairs of texts, in the order of `X`.
 
     Parameters
@@ -27,12 +28,8 @@ class TextSamples:
     def __init__(
         self, texts: list[Text], digests: list[bytes | None] | None = None
     ) -> None:
+        super().__init__(len(texts), digests)
         self._texts = texts
-        unknown: list[bytes | None] = [None] * len(texts)
-        self._digests = unknown if digests is None else digests
-
-    def __len__(self) -> int:
-        return len(self._texts)
 
     def __getitem__(self, index: int) -> Text:
         """Return sample `index`: a `str`, or a tuple of two for a pair."""
@@ -45,33 +42,12 @@ class TextSamples:
             [self._texts[i] for i in chosen], [self._digests[i] for i in chosen]
         )
 
-    def digest(self, index: int) -> bytes:
-        """Return a digest of the text of sample `index`.
-
-        Parameters
-        ----------
-        index : int
-            Position of the sample.
-
-        Returns
-        -------
-        bytes of length 16
-            BLAKE2b over the UTF-8 text; no pair shares its input with a single
-            text or with a pair that is divided elsewhere.
-        """
-        known = self._digests[operator.index(index)]
-        if known is None:
-            known = self._digests[index] = _digest(self._texts[index])
-        return known
-
-    def digests(self) -> list[bytes]:
-        """Return what `digest` gives of each sample."""
-        if None in self._digests:
-            return [self.digest(index) for index in range(len(self))]
-        return list(self._digests)  # type: ignore[arg-type]
+    def _new_digest(self, index: int) -> bytes:
+        return _digest(self._texts[index])
 
 
 def _digest(text: Text) -> bytes:
+    # No pair shares its input with a single text or with a pair divided elsewhere.
     if isinstance(text, str):
         return blake2b(b"text\0" + text.encode(), digest_size=16).digest()
     first, second = (part.encode() for part in text)

@@ -1,0 +1,50 @@
+"""What samples of texts and of images have in common."""
+
+from __future__ import annotations
+
+import operator
+from abc import ABC, abstractmethod
+
+
+class DigestedSamples(ABC):
+    """Samples that are known by digests of their content, computed when asked for.
+
+    Parameters
+    ----------
+    n_samples : int
+        How many samples there are.
+    digests : list of bytes or None
+        What `digest` gives of each sample, as far as it is known already; None if it
+        is of no sample.
+    """
+
+    def __init__(self, n_samples: int, digests: list[bytes | None] | None) -> None:
+        unknown: list[bytes | None] = [None] * n_samples
+        self._digests = unknown if digests is None else digests
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def digest(self, index: int) -> bytes:
+        """Return a digest of the content of sample `index`, 16 bytes.
+
+        Raises
+        ------
+        ValueError
+            If an image's file cannot be read, or a PIL image not decoded.
+        """
+        known = self._digests[operator.index(index)]
+        if known is None:
+            known = self._digests[index] = self._new_digest(index)
+        return known
+
+    def digests(self) -> list[bytes]:
+        """Return what `digest` gives of each sample."""
+        known = [digest for digest in self._digests if digest is not None]
+        if len(known) < len(self):
+            known = [self.digest(index) for index in range(len(self))]
+        return known
+
+    @abstractmethod
+    def _new_digest(self, index: int) -> bytes:
+        """Compute the digest of a sample."""
