@@ -16,58 +16,13 @@ cache clear`.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-
-from rich.filesize import pick_unit_and_suffix
 
 from sktransfer.features import Info, Store, open_store
 
-__all__ = ["StoreInfo", "clear", "info"]
-
-# The names of the files that the store makes, and deletes, in either of its folders.
-_FILES = "records-*.sqlite*"
-_UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+__all__ = ["clear", "info"]
 
 
-@dataclass(frozen=True)
-class StoreInfo(Info):
-    """What a store holds, and what was set aside as damaged.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it is.
-    n_records : int
-        Activations, one a sample and cut.
-    n_bytes : int
-        What they take on disk.
-    max_bytes : int
-        What they may take.
-    labels : dict of str to (int, int)
-        Records and bytes by backbone and cut.
-    n_damaged_files : int, default=0
-        Files in the folder `damaged`, which `clear` deletes.
-    n_damaged_bytes : int, default=0
-        What they take on disk, beside `n_bytes`.
-    """
-
-    n_damaged_files: int = 0
-    n_damaged_bytes: int = 0
-
-    def __str__(self) -> str:
-        held = super().__str__()
-        if not self.n_damaged_files:
-            return held
-        unit, name = pick_unit_and_suffix(self.n_damaged_bytes, _UNITS, 1024)
-        return (
-            f"{held}\nset aside as damaged: {self.n_damaged_files} files, "
-            f"{self.n_damaged_bytes / unit:.4g} {name}, which clear deletes"
-        )
-
-
-def info(folder: str | os.PathLike[str] | None = None) -> StoreInfo:
+def info(folder: str | os.PathLike[str] | None = None) -> Info:
     """Return what the store holds; printed, it is a few lines for people.
 
     Parameters
@@ -77,7 +32,7 @@ def info(folder: str | os.PathLike[str] | None = None) -> StoreInfo:
 
     Returns
     -------
-    info : StoreInfo
+    info : Info
         `folder`, `n_records` (activations, one a sample and cut), `n_bytes` (their size
         on disk), `max_bytes` (its bound), `labels` (records and bytes of each backbone
         and cut), `n_damaged_files` and `n_damaged_bytes` (what was set aside).
@@ -98,11 +53,7 @@ def info(folder: str | os.PathLike[str] | None = None) -> StoreInfo:
     ...     cache.info(folder).labels
     {'sentence-transformers/all-MiniLM-L6-v2, 7 of 7 stages': (2, 3216)}
     """
-    held = _store(folder).info()
-    sizes = _file_sizes(held.folder / "damaged")
-    return StoreInfo(
-        **vars(held), n_damaged_files=len(sizes), n_damaged_bytes=sum(sizes)
-    )
+    return _store(folder).info()
 
 
 def clear(folder: str | os.PathLike[str] | None = None) -> None:
@@ -138,12 +89,3 @@ def _store(folder: str | os.PathLike[str] | None) -> Store:
             f"'folder' must be {wanted}. There is a file of that name: {path!r}."
         )
     return open_store(folder)
-
-
-def _file_sizes(directory: Path) -> list[int]:
-    """Return the sizes in bytes of the store's files in a folder, if it is there."""
-    sizes = []
-    with suppress(OSError):  # Deleted meanwhile, or not for us to see.
-        for path in directory.glob(_FILES):
-            sizes.append(path.stat().st_size)
-    return sizes

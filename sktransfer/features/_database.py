@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -160,7 +160,10 @@ class Database:
             ),
             "read",
         )
-        return infos[-1]
+        sizes = self._file.damaged_sizes()
+        return replace(
+            infos[-1], n_damaged_files=len(sizes), n_damaged_bytes=sum(sizes)
+        )
 
     def clear(self) -> None:
         """Forget everything, and give the space on disk back.

@@ -14,7 +14,7 @@ import secrets
 import sqlite3
 import tempfile
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 #: "sktf": what `PRAGMA application_id` says of a file of ours.
@@ -149,7 +149,8 @@ class DatabaseFile:
             timeout=timeout,
             isolation_level=None,
         )
-        try:
+        with ExitStack() as unless_sound:
+            unless_sound.callback(connection.close)
             # Damaged text is for us to judge, not an error of the driver.
             connection.text_factory = bytes
             connection.execute("PRAGMA trusted_schema = OFF")
@@ -159,9 +160,7 @@ class DatabaseFile:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             _check(connection)
-        except BaseException:
-            connection.close()
-            raise
+            unless_sound.pop_all()
         return connection
 
     def is_writable(self, path: Path) -> bool:
@@ -190,6 +189,14 @@ class DatabaseFile:
         _remove(self.damaged)
         with suppress(FileNotFoundError):  # Another process was faster.
             os.rename(self.directory, self.damaged)
+
+    def damaged_sizes(self) -> list[int]:
+        """Return the size in bytes of each file that was set aside."""
+        sizes = []
+        with suppress(OSError):  # Nothing was, or it is not for us to see.
+            for name in filter(_OURS.fullmatch, os.listdir(self.damaged)):
+                sizes.append((self.damaged / name).stat().st_size)
+        return sizes
 
     def remove_damaged(self) -> None:
         """Delete what was set aside."""
@@ -234,9 +241,8 @@ def _make_database(path: Path) -> None:
 
 def _remove(directory: Path) -> None:
     """Delete our files in a directory, and the directory if nothing else is in it."""
-    with suppress(
-        OSError
-    ):  # What can't be deleted is in nobody's way, or is met later.
+    # What can't be deleted is in nobody's way, or is met later.
+    with suppress(OSError):
         # A file that another process adds meanwhile has a name that isn't listed here.
         for name in filter(_OURS.fullmatch, os.listdir(directory)):
             with suppress(FileNotFoundError):

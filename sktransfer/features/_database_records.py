@@ -50,6 +50,10 @@ class Info:
         What they may take.
     labels : dict of str to (int, int)
         Records and bytes by backbone and cut.
+    n_damaged_files : int, default=0
+        Files set aside as damaged, which clearing the store deletes.
+    n_damaged_bytes : int, default=0
+        What they take on disk, beside `n_bytes`.
     """
 
     folder: Path
@@ -57,6 +61,8 @@ class Info:
     n_bytes: int
     max_bytes: int
     labels: dict[str, tuple[int, int]]
+    n_damaged_files: int = 0
+    n_damaged_bytes: int = 0
 
     def __str__(self) -> str:
         lines = [
@@ -67,6 +73,11 @@ class Info:
         for label, (n_records, n_bytes) in sorted(self.labels.items()):
             name = label or "(without a name)"
             lines.append(f"  {name}: {n_records} records, {_readable(n_bytes)}")
+        if self.n_damaged_files:
+            lines.append(
+                f"set aside as damaged: {self.n_damaged_files} files, "
+                f"{_readable(self.n_damaged_bytes)}, which clear deletes"
+            )
         return "\n".join(lines)
 
 
