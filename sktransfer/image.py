@@ -100,8 +100,8 @@ class PretrainedImageClassifier(_ImageEstimator, PretrainedClassifier):
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" is bfloat16 in training steps, where the device computes in it natively,
         and float32 in everything else. "bfloat16" is for everything: activations take
-        half the space, and embeddings differ in the second digit (those of texts in
-        the third); `python -m benchmarks.growth` prints the accuracy of heads on both.
+        half the space, and predictions are less exact: `python -m benchmarks.growth`
+        prints the accuracy of heads on both.
     cache : bool or path, default=True
         Where the frozen part's activations are kept, for all fits, predictions and
         processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
@@ -242,10 +242,9 @@ class PretrainedImageEmbedder(_ImageEstimator, PretrainedEmbedder):
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" is float32. "bfloat16" takes half the time or less where the device
-        computes in it natively, and half the space; embeddings differ in the second
-        digit (those of texts in the third), and `python -m benchmarks.growth` prints
-        the accuracy of heads on both.
+        "auto" is float32. "bfloat16" takes half the space, and less time where the
+        device computes in it natively, and is less exact: `python -m
+        benchmarks.growth` prints the accuracy of heads on both.
     cache : bool or path, default=True
         Where embeddings are kept, for all transformations and processes: in the user's
         cache folder (see `sktransfer.cache`), or in the folder given; False: nowhere.

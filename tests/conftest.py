@@ -11,7 +11,8 @@ import tempfile
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# Tests run in two processes; threads of both on the same cores would only wait.
+# Tests run in two processes; threads of both on the same cores would only wait. And
+# floats add up in the order of joblib's workers, which get one core each.
 os.environ["OMP_NUM_THREADS"] = "1"
 # Nobody's real cache is read or written; processes of one run share this one.
 if "PYTEST_XDIST_WORKER" not in os.environ:

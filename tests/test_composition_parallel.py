@@ -9,21 +9,11 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-import torch
 from _composition import TWO_FOLDS, image_classifier, news, text_classifier, textures
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV, cross_validate
 
 SCORING = ["accuracy", "neg_log_loss"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Add up floats in the order of joblib's workers, which get one core each."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

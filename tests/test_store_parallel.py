@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-from collections.abc import Iterator
 from typing import Any
 
 import joblib
@@ -32,15 +31,6 @@ GRID = {"freeze_depth": ["all", -1], "lr": [1e-4, 1e-3]}
 CLOSE = {"rtol": 0, "atol": 1e-4}
 
 Results = dict[str, np.ndarray]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Add up floats in the order of joblib's workers, which get one core each."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def data(kind: str) -> Any:

@@ -117,8 +117,8 @@ def _solve(
     typical = np.sqrt(np.mean(scaler.var_)) or 1.0
     scaler.scale_ = np.maximum(np.sqrt(scaler.var_), typical)
     solver = LogisticRegression(C=PROBE_C, tol=1e-6, max_iter=1000)
-    # The problem is too narrow for several threads: they would wait for each other, and
-    # for torch's, three times as long as one takes.
+    # The problem is too narrow for several threads: they would wait for each other and
+    # for torch's longer than one takes.
     with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
         # A thousand iterations leave a head that fine-tuning can start from.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -21,14 +21,15 @@ class QuickSteps(TorchFunctionMode):
     """Within this context some functions are computed otherwise than torch does it.
 
     Values and gradients are the same but for rounding, which is never coarser, and for
-    the random numbers that dropout draws.
+    the random numbers that dropout draws. `python -m benchmarks.steps` prints what
+    each of these is worth.
 
     - Depthwise convolutions: the gradient of a filter wider than 3 pixels is a naive
       loop in oneDNN, and so is that of a strided convolution's input in bfloat16.
-      EfficientNets, MobileNets and ConvNeXts would spend nine tenths of their training
-      time there.
-    - Attention in bfloat16: its gradient takes ten times as long as in float32, which
-      is what it is computed in here. With dropout torch takes a detour.
+      EfficientNets, MobileNets and ConvNeXts would spend most of their training time
+      there.
+    - Attention in bfloat16: its gradient is slower than in float32, which is what it is
+      computed in here. With dropout torch takes a detour.
     - Dropout: most of its time goes into random numbers. 16 bits are drawn for each
       value instead of 64, so that its probability is rounded to a 65536th.
     """

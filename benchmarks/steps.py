@@ -1,0 +1,82 @@
+"""What is avoiding torch's slow gradients worth? Against torch's own training steps.
+
+    python -m benchmarks.steps
+
+Milliseconds of a forward and a backward pass of a whole network in training mode, with
+random weights and 16 samples, on the processor: the median of several steps, both sides
+in turns. The arithmetic is the same, and so is what is learnt but for rounding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from benchmarks._measure import Table, print_machine
+from sktransfer.training._quick_steps import QuickSteps
+
+N_STEPS = 7
+
+
+def image_network(name: str) -> Callable[[], torch.Tensor]:
+    """Return a forward pass of 16 images at 160 pixels."""
+    network = timm.create_model(name, num_classes=0).to(
+        memory_format=torch.channels_last
+    )
+    images = torch.randn(16, 3, 160, 160).contiguous(memory_format=torch.channels_last)
+    return lambda: network(images)
+
+
+def text_network(dropout: float) -> Callable[[], torch.Tensor]:
+    """Return a forward pass of 16 texts of 32 tokens, the size of MiniLM-L6."""
+    rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    sizes = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6}
+    network: nn.Module = BertModel(BertConfig(num_attention_heads=12, **sizes, **rates))
+    tokens = torch.randint(1000, (16, 32))
+    return lambda: network.train()(tokens).last_hidden_state
+
+
+NETWORKS: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
+    "EfficientNet-Lite0": lambda: image_network("tf_efficientnet_lite0"),
+    "MobileNetV3": lambda: image_network("mobilenetv3_large_100"),
+    "ConvNeXt-Atto": lambda: image_network("convnext_atto"),
+    "BERT of MiniLM's size": lambda: text_network(0.1),
+    "the same without dropout": lambda: text_network(0.0),
+}
+
+
+def seconds(forward: Callable[[], torch.Tensor], precision: str, quick: bool) -> float:
+    """Return how long a forward and a backward pass take together."""
+    start = time.perf_counter()
+    cast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+    with cast, QuickSteps() if quick else contextlib.nullcontext():
+        output = forward()
+    output.float().square().mean().backward()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    print_machine("cpu")
+    table = Table("network", "precision", "ms torch", "ms sktransfer", "ratio")
+    for name, make in NETWORKS.items():
+        torch.manual_seed(0)
+        forward = make()
+        for precision in ("float32", "bfloat16"):
+            taken: dict[bool, list[float]] = {False: [], True: []}
+            for _ in range(N_STEPS):
+                for quick, times in taken.items():
+                    times.append(seconds(forward, precision, quick))
+            # The first steps set libraries up.
+            plain, ours = (1000 * float(np.median(taken[q][1:])) for q in (False, True))
+            table.row(name, precision, plain, ours, f"{plain / ours:.2f}x")
+
+
+if __name__ == "__main__":
+    main()
