@@ -45,9 +45,14 @@ def counted(estimator: Any) -> Iterator[Counter[str]]:
     """Count the samples that go into the first and the last stage of a backbone."""
     counts: Counter[str] = Counter()
     backbone = clone(estimator).fit(data(kind_of(estimator)).X[:1]).backbone_
-    # The trial runs of cuts are not to be counted: they are over then.
+    # The trial runs of cuts, and of what is folded, are not to be counted: they are
+    # over then.
+    inputs = backbone.preprocessing.probe_batch()
     for depth in range(1, backbone.n_stages):
-        backbone.between(depth, depth + 1)
+        between = backbone.between(depth, depth + 1)
+        cut = backbone.cut(depth)
+        backbone.frozen(between)(**cut.tail_batch(**inputs))
+    backbone.cut(backbone.n_stages).front(**inputs)
     modules = dict(backbone.network.named_modules())
     hooks = []
     for place, stage in (("first", 0), ("last", -1)):

@@ -19,9 +19,11 @@ from sktransfer.backbones._cut import (
     Stage,
     StoredState,
     Uncuttable,
+    freeze,
     shared_names,
 )
 from sktransfer.backbones._fingerprint import fingerprint_of
+from sktransfer.backbones._folding import FrozenPart
 
 logger = logging.getLogger("sktransfer")
 
@@ -71,6 +73,7 @@ class Backbone:
     _pristine: Backbone | None = field(default=None, repr=False)
     _cuts: dict[int, Cut] = field(default_factory=dict, repr=False)
     _betweens: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
+    _frozen: dict[int, FrozenPart] = field(default_factory=dict, repr=False)
     _replicas: dict[str, Backbone] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=threading.RLock, repr=False)
 
@@ -92,11 +95,8 @@ class Backbone:
 
     def stage_of(self) -> dict[str, int]:
         """Return the index of the stage that owns each parameter of the network."""
-        return {
-            name: index
-            for index, stage in enumerate(self.stages)
-            for name in stage.parameters
-        }
+        pairs = enumerate(self.stages)
+        return {name: index for index, stage in pairs for name in stage.parameters}
 
     def cut(self, depth: int) -> Cut:
         """Return the backbone in two halves, verified once for each depth.
@@ -113,7 +113,7 @@ class Backbone:
         if depth == 0:
             return Cut(0, None, self.network)
         if depth == self.n_stages:
-            return Cut(depth, self.network, StoredState())
+            return Cut(depth, self.frozen(self.network), StoredState())
         if self._pristine is not None:
             # One verdict for all devices, whatever the precision they compute in:
             # what was trained on one is a tail on the others too.
@@ -136,7 +136,11 @@ class Backbone:
         front = self.part(self.network, self.stages, 0, depth)
         tail = self.part(self.network, self.stages, depth, self.n_stages)
         side = ("attention_mask",) if self.kind == "text" else ()
-        return Cut(depth, front, tail, side)
+        return Cut(depth, self.frozen(front), tail, side)
+
+    def frozen(self, part: nn.Module) -> FrozenPart:
+        """Return one of the backbone's parts as it is quickest where nothing trains."""
+        return self._frozen.setdefault(id(part), FrozenPart(part))
 
     def _verified_halves(self, depth: int) -> Cut:
         cut = self._halves(depth)
@@ -273,11 +277,6 @@ class Backbone:
         return _restore, (self.fingerprint, *fields, *rest)
 
 
-def freeze(network: nn.Module) -> nn.Module:
-    """Put a network in evaluation mode, without gradients; return it."""
-    return network.eval().requires_grad_(False)
-
-
 # Weak: a backbone that nobody uses any more takes no memory.
 _known: weakref.WeakValueDictionary[str, Backbone] = weakref.WeakValueDictionary()
 _known_lock = threading.Lock()
@@ -296,5 +295,6 @@ def _restore(fingerprint: str, *fields: Any) -> Backbone:
 
 
 def _fresh_state() -> dict[str, Any]:
-    caches: dict[str, Any] = {"_cuts": {}, "_betweens": {}, "_replicas": {}}
-    return {**caches, "_pristine": None, "_lock": threading.RLock()}
+    names = "_cuts", "_betweens", "_frozen", "_replicas"
+    made: dict[str, Any] = {name: {} for name in names}
+    return {**made, "_pristine": None, "_lock": threading.RLock()}

@@ -71,6 +71,11 @@ class Cut:
         }
 
 
+def freeze(network: nn.Module) -> nn.Module:
+    """Put a network in evaluation mode, without gradients; return it."""
+    return network.eval().requires_grad_(False)
+
+
 def shared_names(whole: nn.Module, part: nn.Module) -> list[tuple[str, str]]:
     """Pair the names that a part and the whole give to the tensors they share."""
     outer_name: dict[int, str] = {}

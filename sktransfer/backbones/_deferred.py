@@ -24,7 +24,12 @@ _LOADED = ("network", "preprocessing", "part")
 
 
 class Notes(Protocol):
-    """Where the facts of a backbone outlive the process; it may forget them."""
+    """Where the facts of a backbone outlive the process; it may forget them.
+
+    `place` tells one such place from another.
+    """
+
+    place: Hashable
 
     def recall(self, subject: str) -> bytes | None:
         """Return what was noted on a subject."""
@@ -73,8 +78,7 @@ class DeferredBackbone(Backbone):
         return super().cut(depth)
 
     def _embed(self, **inputs: torch.Tensor) -> torch.Tensor:
-        embeddings: torch.Tensor = self.network(**inputs)
-        return embeddings
+        return self.frozen(self.network)(**inputs)
 
     def on(self, device: torch.device) -> Backbone:
         """Return this backbone on a device, where it is not loaded either."""
@@ -87,6 +91,8 @@ class DeferredBackbone(Backbone):
 
 # By name and options: the state that the files were in, and the backbone.
 _recalled: dict[Hashable, tuple[Hashable, Backbone]] = {}
+# By the same and the place of the notes: the state that facts were noted for.
+_noted: dict[Hashable, Hashable] = {}
 _lock = threading.RLock()
 
 
@@ -115,14 +121,17 @@ def recall_backbone(
     with _lock:
         state = place_of(folder)
         known = _recalled.get(asked)
-        if known is None or known[0] != state:
+        found = known[1] if known is not None and known[0] == state else None
+        if found is None or _noted.get((notes.place, asked)) != state:
             subject = repr((asked, state))
             facts = _read(notes.recall(subject))
-            found = load() if facts is None else DeferredBackbone(facts, load)
+            if found is None:
+                found = load() if facts is None else DeferredBackbone(facts, load)
             if facts is None:
                 notes.note(subject, _written(found))
+            _noted[notes.place, asked] = state
             _recalled[asked] = state, found
-        return _recalled[asked][1]
+        return found
 
 
 def _own_folder(backbone: Any) -> Path | None:

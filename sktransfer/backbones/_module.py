@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from sktransfer.backbones._backbone import Backbone, freeze
-from sktransfer.backbones._cut import Stage
+from sktransfer.backbones._backbone import Backbone
+from sktransfer.backbones._cut import Stage, freeze
 from sktransfer.backbones._fingerprint import IDENTITY_ATTRIBUTE
 from sktransfer.backbones._graph import part_of_graph
 from sktransfer.backbones._preprocessing import ImagePreprocessing

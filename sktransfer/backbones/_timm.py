@@ -11,8 +11,8 @@ from timm.models import get_notrace_functions, get_notrace_modules
 from timm.models._manipulate import group_with_matcher
 from torch import nn
 
-from sktransfer.backbones._backbone import Backbone, freeze
-from sktransfer.backbones._cut import Stage
+from sktransfer.backbones._backbone import Backbone
+from sktransfer.backbones._cut import Stage, freeze
 from sktransfer.backbones._graph import part_of_graph
 from sktransfer.backbones._layout import lay_channels_last
 from sktransfer.backbones._preprocessing import ImagePreprocessing

@@ -11,7 +11,8 @@ from torch import nn
 from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from sktransfer.backbones._backbone import Backbone, freeze
+from sktransfer.backbones._backbone import Backbone
+from sktransfer.backbones._cut import freeze
 from sktransfer.backbones._graph import part_of_graph
 from sktransfer.backbones._layout import lay_channels_last
 from sktransfer.backbones._preprocessing import ImagePreprocessing

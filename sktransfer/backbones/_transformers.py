@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from sktransfer.backbones._backbone import Backbone, freeze
+from sktransfer.backbones._backbone import Backbone
 from sktransfer.backbones._chain import chain_stages, find_chain
+from sktransfer.backbones._cut import freeze
 from sktransfer.backbones._folder import (
     LONGEST_INPUT,
     longest_input,

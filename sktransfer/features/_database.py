@@ -85,6 +85,10 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+#: What a file without records takes.
+_EMPTY_BYTES = 7 * 2**14
+
+
 class Database:
     """Records of bytes in one SQLite file, shared by processes.
 
@@ -136,12 +140,13 @@ class Database:
         space : bytes
             The first half of their keys.
         records : mapping of bytes to bytes
-            Value by sample, the second half of the key. If they are larger than the
-            bound together, they are not kept.
+            Value by sample, the second half of the key. If there is no room for all of
+            them in an empty file, they are not kept.
         label : str, default=""
             Human name of the space, for `info`.
         """
-        if not records or sum(map(len, records.values())) > self.max_bytes:
+        size = sum(map(len, records.values()))
+        if not records or size + _EMPTY_BYTES > self.max_bytes:
             return
         if self._state().writable:
             self._use(

@@ -132,13 +132,14 @@ class FrozenPass:
     def _continued(
         self, starts: dict[int, Record], cut: Cut, between: nn.Module
     ) -> Iterator[dict[int, Record]]:
+        run = self.backbone.frozen(between)
         lengths = {index: len(record["state"]) for index, record in starts.items()}
         batches = batches_by_length(lengths, self.how.batch_size)
         for chunk in chunked(batches, _CHUNK):
             states: dict[int, Record] = {}
             for indices in chunk:
                 batch = make_batch(self.backbone, cut, [starts[i] for i in indices])
-                states |= self._records(indices, batch, between(**self._moved(batch)))
+                states |= self._records(indices, batch, run(**self._moved(batch)))
             yield states
 
     def _from_inputs(self, missing: Sequence[int]) -> Iterator[dict[int, Record]]:
@@ -194,7 +195,8 @@ class FrozenPass:
             self._remember(self._records(indices, batch, state, cut.depth), cut.depth)
             between = self.backbone.between(cut.depth, deeper.depth)
             assert between is not None
-            state = between(state=state, **{name: moved[name] for name in cut.side})
+            side = {name: moved[name] for name in cut.side}
+            state = self.backbone.frozen(between)(state=state, **side)
         return self._records(indices, batch, state)
 
     def _way(self) -> list[Cut]:

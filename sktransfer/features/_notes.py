@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Hashable
 from hashlib import blake2b
 
 from sktransfer.features._database import Database
@@ -21,6 +22,7 @@ class StoredNotes:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.place: Hashable = database.folder
 
     def recall(self, subject: str) -> bytes | None:
         """Return what was noted on a subject."""

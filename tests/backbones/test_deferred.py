@@ -26,6 +26,7 @@ class Notebook:
 
     def __init__(self):
         self.notes = {}
+        self.place = id(self)
 
     def recall(self, subject):
         return self.notes.get(subject)
@@ -135,6 +136,19 @@ def test_one_object_a_process(recall):
     recall()
     backbone = recall()
     assert recall_backbone(recall.notes, TEXT, "text") is backbone
+
+
+def test_facts_are_noted_in_each_place(recall):
+    backbone = recall()
+    other = Notebook()
+    for _ in range(2):
+        assert recall_backbone(other, TEXT, "text") is backbone
+    assert other.notes == recall.notes.notes
+    # In a process that has not loaded it, too.
+    deferred, third = recall(), Notebook()
+    assert recall_backbone(third, TEXT, "text") is deferred
+    assert not is_loaded(deferred)
+    assert third.notes == other.notes
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"nonsense", b"\xff", b"null"])
