@@ -1,16 +1,26 @@
 """Transfer learning for scikit-learn."""
 
 from sktransfer import cache
-from sktransfer.image import PretrainedImageClassifier, PretrainedImageEmbedder
-from sktransfer.text import PretrainedTextClassifier, PretrainedTextEmbedder
+from sktransfer.image import (
+    PretrainedImageClassifier,
+    PretrainedImageEmbedder,
+    PretrainedImageRegressor,
+)
+from sktransfer.text import (
+    PretrainedTextClassifier,
+    PretrainedTextEmbedder,
+    PretrainedTextRegressor,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PretrainedImageClassifier",
     "PretrainedImageEmbedder",
+    "PretrainedImageRegressor",
     "PretrainedTextClassifier",
     "PretrainedTextEmbedder",
+    "PretrainedTextRegressor",
     "__version__",
     "cache",
 ]

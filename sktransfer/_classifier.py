@@ -1,195 +1,75 @@
-"""What the classifiers share: fit, predict, fitted state."""
+"""What the classifiers share: labels, probabilities, predictions."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, cast
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer._estimator import PretrainedEstimator, columns_of
-from sktransfer._parameters import check_parameters, resolve_freeze_depth
-from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import (
-    PreparedImages,
-    batches_by_length,
-    record_lengths,
-    stacked_states,
-    tail_batches,
-)
-from sktransfer.inputs import (
-    ImageSamples,
-    TextSamples,
-    check_weights,
-    distinct,
-    encode_targets,
-    merge_repeated,
-    weigh_classes,
-)
-from sktransfer.training import (
-    Recipe,
-    TrainingData,
-    autocast,
-    fine_tune,
-    resolve_device,
-)
-
-#: Samples whose activations are in memory at a time during prediction.
-_CHUNK = 1024
+from sktransfer._predictor import PretrainedPredictor, Targets
+from sktransfer.inputs import Labels, encode_labels, weigh_classes
+from sktransfer.training import Multiclass, Multilabel, Multitask, Task
 
 
-class PretrainedClassifier(ClassifierMixin, PretrainedEstimator):
-    """A pretrained backbone with a new head; the base of both classifiers.
+class PretrainedClassifier(ClassifierMixin, PretrainedPredictor):
+    """A pretrained backbone with a new head for labels; the base of both classifiers.
 
-    A subclass has the parameters named in `Recipe`, and `backbone`, `freeze_depth`,
-    `class_weight`, `cache`, `device` and `random_state`.
+    A subclass has the parameters of `PretrainedPredictor`, and `class_weight`,
+    `label_smoothing` and `threshold`.
     """
 
-    def _augmented(
-        self, samples: ImageSamples | TextSamples, backbone: Backbone
-    ) -> PreparedImages | None:
-        """Return the training samples with random changes, if any are asked for."""
-        return None
+    def _targets(self, y: Any, weights: np.ndarray) -> Targets:
+        labels = encode_labels(y, len(weights))
+        weights = weigh_classes(self.class_weight, labels, weights)
+        if labels.kind == "multiclass":
+            present = np.unique(labels.codes[weights > 0])
+            if len(present) < 2:
+                raise ValueError(
+                    f"{type(self).__name__} needs samples of at least 2 classes in the "
+                    f"data, but the data contains only one class: "
+                    f"{labels.classes[present[0]]!r}."
+                )
+        self._check_threshold(labels)
+        fitted = {"classes_": labels.classes}
+        return Targets(self._task_of(labels), labels.codes, weights, fitted)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the head, and fine-tune the stages that aren't frozen.
+    def _task_of(self, labels: Labels) -> Task:
+        smooth = float(self.label_smoothing)
+        if labels.kind == "multilabel":
+            return Multilabel(len(labels.classes), smooth)
+        if labels.kind == "multitask":
+            columns = (Multiclass(len(each), smooth) for each in labels.classes)
+            return Multitask(tuple(columns))
+        return Multiclass(len(labels.classes), smooth)
 
-        Parameters
-        ----------
-        X : array-like of shape (n_samples,) or as the class describes
-            Raw inputs.
-        y : array-like of shape (n_samples,)
-            Class labels of any sortable type.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the samples, at least 0. None is 1 for each. Samples that are the
-            same and of one class become one, with the sum of their weights: to repeat a
-            sample is to raise its weight.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If an input, a label or a parameter is not valid. The message names the
-            position or the parameter, what was found and what was expected.
-        WeightsUnavailableError
-            If the backbone's weights can't be had.
-        """
-        check_parameters(self)
-        samples = self._samples(X)
-        columns = columns_of(X)
-        classes, codes = encode_targets(y, len(samples))
-        weights = check_weights(sample_weight, len(samples))
-        weights = np.ones(len(samples)) if weights is None else weights
-        weights = weigh_classes(self.class_weight, classes, codes, weights)
-        kept = np.flatnonzero(weights)
-        if len(kept) < len(samples):
-            samples, codes, weights = samples.take(kept), codes[kept], weights[kept]
-        if len(np.unique(codes)) < 2:
+    def _check_threshold(self, labels: Labels) -> None:
+        n_thresholds = np.size(self.threshold)
+        if labels.kind != "multilabel":
+            if n_thresholds > 1 or self.threshold != 0.5:
+                raise ValueError(
+                    "The 'threshold' parameter is for indicator matrices; with one "
+                    "class a sample the most probable one is predicted, and "
+                    "sklearn.model_selection.FixedThresholdClassifier moves the "
+                    f"threshold between two. Got threshold={self.threshold!r} and y "
+                    "with one class a sample."
+                )
+        elif n_thresholds not in (1, len(labels.classes)):
             raise ValueError(
-                f"{type(self).__name__} needs samples of at least 2 classes in the "
-                f"data, but the data contains only one class: "
-                f"{classes[codes[0]]!r}."
+                "The 'threshold' parameter must be one number, or one for each of the "
+                f"{len(labels.classes)} labels. Got {n_thresholds} of them instead."
             )
-        samples, codes, weights = merge_repeated(samples, codes, weights)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        device = resolve_device(self.device)
-        backbone = self._load_backbone()
-        depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
-        placed = backbone.on(device)
-        cut = placed.cut(depth)
-        data = TrainingData(
-            **self._activations(placed, cut, samples, device),
-            augmented=self._augmented(samples, backbone),
-            codes=codes,
-            weights=weights / weights.mean(),
-            n_classes=len(classes),
-        )
-        network, net = fine_tune(placed, cut, depth, data, self._recipe(), seed, device)
-        # All at once and last: a fit that is interrupted changes nothing.
-        self._set_columns(columns)
-        self.classes_ = classes
-        self.backbone_ = backbone
-        self.n_stages_ = backbone.n_stages
-        self.stage_names_ = backbone.stage_names
-        self.freeze_depth_ = depth
-        self.module_ = network
-        self.net_ = net
-        self.history_ = [_public_row(row) for row in net.history]
-        self.n_iter_ = len(self.history_)
-        return self
 
-    def _activations(
-        self,
-        backbone: Backbone,
-        cut: Cut,
-        samples: ImageSamples | TextSamples,
-        device: torch.device,
-    ) -> dict[str, Any]:
-        """Return what the tail takes of each sample, and the embeddings for the probe.
+    def _parts(self, X: Any) -> list[np.ndarray]:
+        """Return the outputs of the heads of each column of `y`."""
+        outputs = self._outputs(X)
+        task = cast(Multitask, self._task)
+        return np.split(outputs, np.cumsum(task.widths)[:-1], axis=1)
 
-        Embeddings come second: they continue from the states at the cut.
-        """
-        extraction = self._extraction(device)
-        records = extraction.records(backbone, cut, samples)
-        embeddings = None
-        if self.probe and cut.depth == backbone.n_stages:
-            embeddings = stacked_states(records)
-        elif self.probe:
-            embeddings = extraction.embeddings(backbone, samples)
-        return {"records": records, "embeddings": embeddings}
-
-    def _recipe(self) -> Recipe:
-        names = Recipe.__dataclass_fields__
-        return Recipe(**{name: getattr(self, name) for name in names})
-
-    def _logits(self, X: Any) -> np.ndarray:
-        """Return the network's outputs, (n_samples, n_classes) float32."""
-        check_is_fitted(self)
-        self._check_columns(X)
-        samples = self._samples(X)
-        chosen, places = distinct(samples)
-        samples = samples.take(chosen)
-        device = resolve_device(self.device)
-        network = self.module_
-        if device.type != "cpu" or any(m.training for m in network.modules()):
-            network = copy.deepcopy(network).to(device).eval()
-        logits = np.empty((len(samples), len(self.classes_)), dtype=np.float32)
-        for start in range(0, len(samples), _CHUNK):
-            part = np.arange(start, min(start + _CHUNK, len(samples)))
-            for indices, outputs in self._outputs(network, samples.take(part), device):
-                logits[part[indices]] = outputs
-        return logits[places]
-
-    def _outputs(
-        self, network: Any, samples: ImageSamples | TextSamples, device: torch.device
-    ) -> Iterator[tuple[list[int], np.ndarray]]:
-        """Yield the outputs of a network for batches of indices."""
-        backbone = self.backbone_.on(device)
-        cut = backbone.cut(network.depth)
-        records = self._extraction(device).records(backbone, cut, samples)
-        lengths = record_lengths(backbone, cut, records) or [0] * len(samples)
-        # A head alone takes all at once.
-        size = self.batch_size if cut.depth < backbone.n_stages else len(samples)
-        batches = batches_by_length(dict(enumerate(lengths)), size)
-        loaded = tail_batches(
-            backbone, cut, records, batches, num_workers=self.num_workers
-        )
-        with torch.inference_mode(), autocast(self.precision, device)():
-            for indices, batch in zip(batches, loaded, strict=True):
-                moved = {name: tensor.to(device) for name, tensor in batch.items()}
-                yield indices, network(**moved).float().cpu().numpy()
-
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Return the network's outputs before the softmax.
+    def decision_function(self, X: Any) -> np.ndarray | list[np.ndarray]:
+        """Return the network's outputs before they become probabilities.
 
         Parameters
         ----------
@@ -198,15 +78,18 @@ class PretrainedClassifier(ClassifierMixin, PretrainedEstimator):
 
         Returns
         -------
-        scores : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            One column a class; for two classes the log-odds of `classes_[1]`.
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list
+            One column a class; for two classes the log-odds of `classes_[1]`. After an
+            indicator matrix the log-odds of each label. After labels in several columns
+            a list with one of these for each.
         """
-        logits = self._logits(X)
-        if len(self.classes_) == 2:
-            return logits[:, 1] - logits[:, 0]
-        return logits
+        check_is_fitted(self)
+        if isinstance(self._task, Multitask):
+            return [_decisions(logits) for logits in self._parts(X)]
+        logits = self._outputs(X)
+        return logits if isinstance(self._task, Multilabel) else _decisions(logits)
 
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray | list[np.ndarray]:
         """Return the probability of each class.
 
         Parameters
@@ -216,13 +99,21 @@ class PretrainedClassifier(ClassifierMixin, PretrainedEstimator):
 
         Returns
         -------
-        probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; float32, as the network computes.
+        probabilities : ndarray of shape (n_samples, n_classes), or list of ndarray
+            In the order of `classes_`; float32, as the network computes. After an
+            indicator matrix each label has a probability of its own. After labels in
+            several columns there is one array for each.
         """
-        return torch.softmax(torch.from_numpy(self._logits(X)), dim=1).numpy()
+        check_is_fitted(self)
+        if isinstance(self._task, Multitask):
+            return [_softmax(logits) for logits in self._parts(X)]
+        logits = self._outputs(X)
+        if isinstance(self._task, Multilabel):
+            return torch.from_numpy(logits).sigmoid().numpy()
+        return _softmax(logits)
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable class of each sample.
+        """Return the labels of each sample.
 
         Parameters
         ----------
@@ -231,13 +122,76 @@ class PretrainedClassifier(ClassifierMixin, PretrainedEstimator):
 
         Returns
         -------
-        labels : ndarray of shape (n_samples,)
-            With the type of `classes_`.
+        labels : ndarray of shape (n_samples,) or (n_samples, n_columns)
+            The most probable class, with the type of `classes_`. After an indicator
+            matrix 1 for each label that is more probable than `threshold`. After labels
+            in several columns the most probable class of each.
         """
-        logits = self._logits(X)
+        check_is_fitted(self)
+        if isinstance(self._task, Multitask):
+            pairs = zip(self.classes_, self._parts(X), strict=True)
+            columns = [each[logits.argmax(axis=1)] for each, logits in pairs]
+            kinds = {column.dtype.kind for column in columns}
+            # Types that have none in common are kept as they are.
+            common = None if len(kinds) == 1 else object
+            return np.stack([c.astype(common or c.dtype) for c in columns], axis=1)
+        logits = self._outputs(X)
+        if isinstance(self._task, Multilabel):
+            least = np.asarray(self.threshold, dtype=np.float64)
+            with np.errstate(divide="ignore"):
+                return (logits > np.log(least / (1.0 - least))).astype(np.int64)
         return self.classes_[logits.argmax(axis=1)]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy.
 
-def _public_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return one epoch of skorch's history without its batches."""
-    return {name: row[name] for name in ("epoch", "train_loss", "dur")}
+        Parameters
+        ----------
+        X : array-like
+            As in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples.
+
+        Returns
+        -------
+        score : float
+            Share of samples whose labels are all right, as scikit-learn counts. After
+            labels in several columns missing ones count as right.
+        """
+        check_is_fitted(self)
+        if not isinstance(self._task, Multitask):
+            return float(super().score(X, y, sample_weight))
+        predicted = self.predict(X)
+        labels = encode_labels(y, len(predicted))
+        if labels.kind == "multiclass" or labels.codes.shape != predicted.shape:
+            raise ValueError(
+                f"y has another number of columns than in fit: expected "
+                f"{predicted.shape[1]}."
+            )
+        table = np.asarray(y, dtype=object)
+        right = (table == predicted) | _missing(labels)
+        return float(np.average(right.all(axis=1), weights=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+def _decisions(logits: np.ndarray) -> np.ndarray:
+    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    probabilities: np.ndarray = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+    return probabilities
+
+
+def _missing(labels: Labels) -> np.ndarray:
+    missing: np.ndarray = (
+        np.isnan(labels.codes) if labels.kind == "multilabel" else labels.codes < 0
+    )
+    return missing

@@ -36,6 +36,22 @@ def check_parameters(estimator: Any) -> None:
                     f"The {name!r} parameter of {type(estimator).__name__} must be "
                     f"{invalid.expected}. Got {found!r} instead.{invalid.hint}"
                 ) from None
+    _check_together(type(estimator).__name__, parameters)
+
+
+def _check_together(name: str, parameters: dict[str, Any]) -> None:
+    """Raise a clear error for parameters that contradict each other."""
+    if parameters.get("weight_averaging") and parameters["early_stopping"]:
+        raise ValueError(
+            f"{name} can't have both early_stopping=True, which keeps the weights of "
+            "one epoch, and weight_averaging=True, which averages those of several. "
+            "Set one of them to False."
+        )
+    if parameters.get("select_best") and not parameters["probe"]:
+        raise ValueError(
+            f"{name} with select_best=True compares what it has trained with the "
+            "probe. Set probe=True, or select_best=False."
+        )
 
 
 def resolve_freeze_depth(freeze_depth: Any, n_stages: int) -> int:
@@ -139,13 +155,23 @@ def _freeze_depth(value: Any) -> None:
 def _class_weight(value: Any) -> None:
     if value is None or (isinstance(value, str) and value == "balanced"):
         return
-    if not isinstance(value, dict):
+    each = value if isinstance(value, list | tuple) else [value]
+    if not each or not all(isinstance(weights, dict) for weights in each):
         raise _Invalid("None, 'balanced' or a dict of class label to weight")
     if not all(
         isinstance(weight, Real) and 0 <= float(weight) < math.inf
-        for weight in value.values()
+        for weights in each
+        for weight in weights.values()
     ):
         raise _Invalid("a dict of class label to a finite weight of at least 0")
+
+
+def _threshold(value: Any) -> None:
+    numbers = np.ravel(np.asarray(value, dtype=object))
+    if not len(numbers) or not all(
+        isinstance(number, Real) and 0 <= float(number) <= 1 for number in numbers
+    ):
+        raise _Invalid("a number in the range [0, 1], or one for each label")
 
 
 def _callbacks(value: Any) -> None:
@@ -206,19 +232,31 @@ _CHECKS: dict[str, Check] = {
         also=callable,
         or_=", or a callable (n_features, n_outputs) -> torch.nn.Module",
     ),
+    "loss": _one_of("squared_error", "absolute_error", "huber"),
     "dropout": _number(0.0, 1.0),
+    "label_smoothing": _number(0.0, 1.0),
     "lr": _number(0.0, open_low=True),
     "layer_decay": _number(0.0, 1.0, open_low=True),
     "weight_decay": _number(0.0),
+    "l2_sp": _number(0.0),
     "optimizer": _one_of(
         *OPTIMIZERS, also=_is_optimizer, or_=", or a torch.optim.Optimizer class"
     ),
     "lr_schedule": _one_of("cosine", "linear", "constant"),
     "warmup_fraction": _number(0.0, 1.0),
+    "gradual_unfreezing": _boolean,
+    "weight_averaging": _boolean,
     "max_epochs": _integer(0),
     "probe": _boolean,
+    "select_best": _boolean,
+    "early_stopping": _boolean,
+    "validation_fraction": _number(0.0, 1.0, open_low=True),
+    "n_iter_no_change": _integer(1),
+    "tol": _number(0.0),
+    "refit": _boolean,
     "batch_size": _integer(1),
     "class_weight": _class_weight,
+    "threshold": _threshold,
     "max_length": _integer(3, none=True),
     "pooling": _one_of("auto", "mean", "cls"),
     "image_shape": _image_shape,

@@ -114,7 +114,7 @@ FITTING = [
           X=PATCHES.reshape(4, -1)),
     *both("head of another type", TypeError, "torch.nn.Module when it is called with",
           "Got int", head=lambda n_features, n_outputs: 3, late=True),
-    *both("head with too many outputs", ValueError, "one output a class", ", 3)",
+    *both("head with too many outputs", ValueError, "into (1, ", ", 3)",
           head=lambda n_features, n_outputs: nn.Linear(n_features, 3), late=True),
     *both("head for another width", ValueError, "takes embeddings", "'head'",
           head=lambda n_features, n_outputs: nn.Linear(7, n_outputs), late=True),

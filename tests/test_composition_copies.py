@@ -94,7 +94,7 @@ def test_nothing_is_loaded_before_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     def recall_backbone(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("weights were loaded")
 
-    for room in (sktransfer.image, sktransfer.text):
+    for room in (sktransfer.image._base, sktransfer.text._base):
         monkeypatch.setattr(room, "recall_backbone", recall_backbone)
     for make in (text_classifier, image_classifier):
         twin = clone(pickle.loads(pickle.dumps(clone(make()))))

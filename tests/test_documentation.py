@@ -26,8 +26,16 @@ PUBLIC = [
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: Every estimator and function of these has an example.
 WITH_EXAMPLES = {
-    "sktransfer.text": ["PretrainedTextClassifier", "PretrainedTextEmbedder"],
-    "sktransfer.image": ["PretrainedImageClassifier", "PretrainedImageEmbedder"],
+    "sktransfer.text": [
+        "PretrainedTextClassifier",
+        "PretrainedTextEmbedder",
+        "PretrainedTextRegressor",
+    ],
+    "sktransfer.image": [
+        "PretrainedImageClassifier",
+        "PretrainedImageEmbedder",
+        "PretrainedImageRegressor",
+    ],
     "sktransfer.cache": ["info"],
     "sktransfer.testing": ["render_tabular", "rows_as_images", "rows_as_texts"],
 }
@@ -78,7 +86,10 @@ def _empty_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("module", PUBLIC)
 def test_examples_of_a_module_are_true(module):
-    found = doctest.DocTestFinder().find(importlib.import_module(module), module)
+    imported = importlib.import_module(module)
+    found = doctest.DocTestFinder().find(imported, module)
+    for name in WITH_EXAMPLES.get(module, []):
+        found += doctest.DocTestFinder().find(getattr(imported, name), name)
     tests = {test.name.removeprefix(f"{module}."): test for test in found}
     for name in WITH_EXAMPLES.get(module, []):
         assert tests[name].examples, name

@@ -80,9 +80,7 @@ def test_same_random_state_gives_identical_probabilities(kind):
     np.random.random(3)  # What others draw doesn't matter.
     second.fit(X, y)
     assert_array_equal(second.predict_proba(X), first.predict_proba(X))
-    assert [r["train_loss"] for r in second.history_] == [
-        r["train_loss"] for r in first.history_
-    ]
+    assert second.history_["train_loss"].equals(first.history_["train_loss"])
     drawn = make(random_state=np.random.RandomState(5)).fit(X, y)
     again = make(random_state=np.random.RandomState(5)).fit(X, y)
     assert_array_equal(drawn.predict_proba(X), again.predict_proba(X))
@@ -118,13 +116,12 @@ def test_fitted_attributes(kind, n_stages):
     assert len(set(estimator.stage_names_)) == n_stages
     assert estimator.freeze_depth_ == n_stages - 1
     assert estimator.n_iter_ == 2
-    assert [row["epoch"] for row in estimator.history_] == [1, 2]
-    assert all(
-        set(row) == {"epoch", "train_loss", "dur"}
-        and np.isfinite(row["train_loss"])
-        and row["dur"] > 0
-        for row in estimator.history_
-    )
+    assert estimator.best_epoch_ == 2
+    history = estimator.history_
+    assert list(history.columns) == ["epoch", "train_loss", "dur"]
+    assert history["epoch"].tolist() == [1, 2]
+    assert np.isfinite(history["train_loss"]).all()
+    assert (history["dur"] > 0).all()
     assert isinstance(estimator.net_, NeuralNet)
     assert estimator.net_.module_ is estimator.module_
     assert not any(module.training for module in estimator.module_.modules())

@@ -15,7 +15,7 @@ from test_estimator_training import N, images, texts
 from torch import nn
 
 from sktransfer.features import _prepared
-from sktransfer.training import _fit
+from sktransfer.training import _probe
 
 quick_text = functools.partial(text_classifier, freeze_depth=-1, max_length=8)
 
@@ -77,7 +77,7 @@ def test_workers_prepare_the_probe_too(freeze_depth, monkeypatch):
         asked.append(kwargs["num_workers"])
         return torch.utils.data.DataLoader(*args, **kwargs)
 
-    for module in (_fit, _prepared):
+    for module in (_probe, _prepared):
         monkeypatch.setattr(module, "DataLoader", loader)
     parameters = {"freeze_depth": freeze_depth, "image_size": 32, "augment": "light"}
     estimator = image_classifier(

@@ -104,7 +104,7 @@ def test_a_frozen_fit_cannot_be_spoilt_by_lr():
     X, y = images()
     low, high = (image_classifier(lr=lr, max_epochs=3).fit(X, y) for lr in (1e-5, 0.1))
     assert low.n_iter_ == 0
-    assert low.history_ == []
+    assert low.history_.empty
     assert_array_equal(low.predict_proba(X), high.predict_proba(X))
 
 

@@ -69,7 +69,7 @@ def test_an_earlier_fit_outlives_an_interrupted_one(where, monkeypatch):
 
     target = {
         "frozen part": "sktransfer.features.Extraction.records",
-        "probe": "sktransfer.training._fit.solve_linear",
+        "probe": "sktransfer.training._probe.solve_linear",
         "training": "sktransfer.training._net.FineTuningNet.get_loss",
     }[where]
     with monkeypatch.context() as patch:

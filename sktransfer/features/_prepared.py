@@ -47,6 +47,15 @@ class PreparedImages(Dataset[Record]):
     def __len__(self) -> int:
         return len(self.samples)
 
+    def take(self, indices: Any) -> PreparedImages:
+        """Return the samples at `indices`."""
+        return PreparedImages(
+            self.samples.take(indices),
+            self.preprocessing,
+            self.augment,
+            remember=self.remember,
+        )
+
     def __getitem__(self, index: int) -> Record:
         image = self._resized(index)
         if self.augment is not None:

@@ -2,20 +2,23 @@
 
 from sktransfer.inputs._arrays import IMAGE_SHAPES, is_image_shape
 from sktransfer.inputs._images import ImageSamples, as_images
+from sktransfer.inputs._labels import Labels, encode_labels
 from sktransfer.inputs._repeated import distinct, merge_repeated
-from sktransfer.inputs._targets import check_weights, encode_targets
+from sktransfer.inputs._targets import check_values, check_weights
 from sktransfer.inputs._texts import TextSamples, as_texts
 from sktransfer.inputs._weights import weigh_classes
 
 __all__ = [
     "IMAGE_SHAPES",
     "ImageSamples",
+    "Labels",
     "TextSamples",
     "as_images",
     "as_texts",
+    "check_values",
     "check_weights",
     "distinct",
-    "encode_targets",
+    "encode_labels",
     "is_image_shape",
     "merge_repeated",
     "weigh_classes",

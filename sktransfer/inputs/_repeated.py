@@ -21,12 +21,15 @@ def distinct(samples: ImageSamples | TextSamples) -> tuple[np.ndarray, np.ndarra
 
 
 def merge_repeated(
-    samples: ImageSamples | TextSamples, codes: np.ndarray, weights: np.ndarray
+    samples: ImageSamples | TextSamples, targets: np.ndarray, weights: np.ndarray
 ) -> tuple[ImageSamples | TextSamples, np.ndarray, np.ndarray]:
-    """Return each sample once a class, with the sum of the weights it came with.
+    """Return each sample once a target, with the sum of the weights it came with.
 
     To repeat a sample is thus to raise its weight, to the last bit of the result.
+    Targets have one row a sample.
     """
-    places = distinct(samples)[1] * (codes.max() + 1) + codes
+    rows = np.ascontiguousarray(targets).view(np.uint8).reshape(len(targets), -1)
+    kinds = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+    places = distinct(samples)[1] * (kinds.max() + 1) + kinds
     _, chosen, groups = np.unique(places, return_index=True, return_inverse=True)
-    return samples.take(chosen), codes[chosen], np.bincount(groups, weights)
+    return samples.take(chosen), targets[chosen], np.bincount(groups, weights)

@@ -56,6 +56,39 @@ def encode_targets(y: Any, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
     return classes, codes.astype(np.int64)
 
 
+def check_values(y: Any, n_samples: int) -> np.ndarray:
+    """Validate the numbers in `y`.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        Finite numbers.
+    n_samples : int
+        Number of samples in `X`.
+
+    Returns
+    -------
+    ndarray of the same shape, float64
+
+    Raises
+    ------
+    ValueError
+        If `y` is missing, of the wrong length, not numeric, not finite, or of more
+        than two dimensions.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    values: np.ndarray = check_array(
+        y, ensure_2d=False, dtype=np.float64, input_name="y", ensure_min_samples=0
+    )
+    if values.ndim == 0:
+        raise ValueError(f"y should be an array of numbers. Got {y!r} instead.")
+    check_consistent_length(range(n_samples), values)
+    return values
+
+
 def check_weights(sample_weight: Any, n_samples: int) -> np.ndarray | None:
     """Validate sample weights.
 
@@ -120,7 +153,7 @@ def _one_column(y: Any) -> np.ndarray:
         if not all(isinstance(label, str) for label in objects.flat):
             # NumPy spelled a None, NaN or number among the strings as a string.
             array = objects
-    if array.dtype == object and any(map(_is_missing, array.flat)):
+    if array.dtype == object and any(map(is_missing, array.flat)):
         raise ValueError("Input y contains NaN.")
     assert_all_finite(array, input_name="y")
     return column_or_1d(array, warn=True)
@@ -142,7 +175,8 @@ def _check_object_labels(labels: np.ndarray) -> None:
         check_classification_targets(labels)
 
 
-def _is_missing(label: object) -> bool:
+def is_missing(label: object) -> bool:
+    """Say whether a label is not known: None, NaN, or one of pandas' own."""
     # pandas' NA and NaT are told by name, since pandas need not be installed.
     if label is None or type(label).__name__ in {"NAType", "NaTType"}:
         return True
@@ -150,9 +184,4 @@ def _is_missing(label: object) -> bool:
 
 
 def _several_columns(found: object) -> str:
-    return (
-        f"y should be a 1d array, got an array of shape {found} instead. Multilabel "
-        "and multioutput targets are not supported: wrap the classifier in "
-        "sklearn.multioutput.MultiOutputClassifier, or for a label indicator matrix "
-        "in sklearn.multiclass.OneVsRestClassifier."
-    )
+    return f"y should be a 1d array, got an array of shape {found} instead."

@@ -1,18 +1,33 @@
-"""The trainable part: heads, learning rates, schedules, device."""
+"""The trainable part: tasks, heads, learning rates, schedules, device."""
 
 from sktransfer.training._augment import resolve_augment
 from sktransfer.training._device import autocast, resolve_device, training_context
-from sktransfer.training._fit import Recipe, TrainingData, fine_tune
+from sktransfer.training._fit import fine_tune
+from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
 from sktransfer.training._net import OPTIMIZERS
+from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._tasks import (
+    Multiclass,
+    Multilabel,
+    Multitask,
+    Regression,
+    Task,
+)
 
 __all__ = [
     "OPTIMIZERS",
     "FineTunedNetwork",
+    "Multiclass",
+    "Multilabel",
+    "Multitask",
     "Recipe",
+    "Regression",
+    "Task",
     "TrainingData",
     "autocast",
     "fine_tune",
+    "forward",
     "resolve_augment",
     "resolve_device",
     "training_context",

@@ -14,8 +14,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sktransfer.features import PreparedImages, Record
 
-Sample = tuple[Record, int, float]
-Batch = tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+Sample = tuple[Record, Any, float]
+#: Targets and weights of samples.
+Wanted = tuple[torch.Tensor, torch.Tensor]
+Batch = tuple[dict[str, torch.Tensor], Wanted]
 
 
 class TrainingSet(Dataset[Sample]):
@@ -25,8 +27,8 @@ class TrainingSet(Dataset[Sample]):
     ----------
     records : sequence of Record or PreparedImages
         What the network takes of each sample.
-    codes : ndarray of shape (n_samples,)
-        Class indices.
+    targets : ndarray of shape (n_samples, ...)
+        The task's.
     weights : ndarray of shape (n_samples,)
         Weights of the samples.
     """
@@ -34,19 +36,18 @@ class TrainingSet(Dataset[Sample]):
     def __init__(
         self,
         records: Sequence[Record] | PreparedImages,
-        codes: np.ndarray,
+        targets: np.ndarray,
         weights: np.ndarray,
     ) -> None:
         self.records = records
-        self.codes = codes
+        self.targets = targets
         self.weights = weights
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Sample:
-        code, weight = int(self.codes[index]), float(self.weights[index])
-        return self.records[index], code, weight
+        return self.records[index], self.targets[index], float(self.weights[index])
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,11 @@ class BatchLoader:
         )
 
     def collate_samples(self, samples: Sequence[Sample]) -> Batch:
-        """Return `(inputs, (codes, weights))`."""
-        records, codes, weights = zip(*samples, strict=True)
-        targets = (torch.tensor(codes), torch.tensor(weights, dtype=torch.float32))
-        return self.collate(records), targets
+        """Return `(inputs, (targets, weights))`."""
+        records, targets, weights = zip(*samples, strict=True)
+        stacked = torch.from_numpy(np.stack(targets))
+        wanted = stacked, torch.tensor(weights, dtype=torch.float32)
+        return self.collate(records), wanted
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:
@@ -159,3 +161,8 @@ class GroupedBatches(Sampler[list[int]]):
         ]
         for index in torch.randperm(len(batches), generator=self.generator).tolist():
             yield batches[index]
+
+
+def draw_seed() -> int:
+    """Draw a seed from torch's random state, which is the fit's own by now."""
+    return int(torch.randint(2**31, ()))

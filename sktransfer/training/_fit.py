@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from torch.utils.data import DataLoader
 
-from sktransfer.backbones import Backbone, Cut, StoredState
+from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import (
     PreparedImages,
     Record,
@@ -21,72 +20,26 @@ from sktransfer.features import (
     record_lengths,
     stack,
 )
-from sktransfer.training._batches import BatchLoader, TrainingSet, count_batches
-from sktransfer.training._device import autocast, own_randomness, training_context
-from sktransfer.training._heads import Head, build_head, is_plain_linear, solve_linear
-from sktransfer.training._module import FineTunedNetwork, new_network
-from sktransfer.training._net import (
-    OPTIMIZERS,
-    FineTuningNet,
+from sktransfer.training._batches import (
+    BatchLoader,
+    TrainingSet,
+    count_batches,
+    draw_seed,
+)
+from sktransfer.training._callbacks import (
     RateFactor,
     RateSchedule,
+    Unfreezing,
+    WeightAveraging,
 )
-
-#: How a head that has no closed problem to solve is trained alone, before the rest.
-_HEAD_GROUPS = {"lr": 1e-3, "layer_decay": 1.0, "weight_decay": 1e-2}
-_HEAD_EPOCHS = 50
-_HEAD_REMEDY = "That is the head alone: scale its outputs down, or set probe=False."
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: the estimators' parameters of the same names."""
-
-    head: Head
-    dropout: float
-    lr: float
-    layer_decay: float
-    weight_decay: float
-    optimizer: str | type[torch.optim.Optimizer]
-    lr_schedule: str
-    warmup_fraction: float
-    max_epochs: int
-    probe: bool
-    batch_size: int
-    num_workers: int
-    verbose: int
-    callbacks: Any
-    precision: str
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What there is to learn from.
-
-    Parameters
-    ----------
-    records : sequence of Record or PreparedImages
-        What the tail takes of each sample.
-    embeddings : ndarray of shape (n_samples, n_features) or None
-        What the backbone, as it was pretrained, makes of each sample; needed for the
-        probe only.
-    augmented : PreparedImages or None
-        The same samples before the front, changed at random each time they are asked
-        for; trained on in place of `records`.
-    codes : ndarray of shape (n_samples,)
-        Class indices.
-    weights : ndarray of shape (n_samples,)
-        Weights of the samples, with a mean of 1.
-    n_classes : int
-        Number of classes.
-    """
-
-    records: Sequence[Record] | PreparedImages
-    embeddings: np.ndarray | None
-    augmented: PreparedImages | None
-    codes: np.ndarray
-    weights: np.ndarray
-    n_classes: int
+from sktransfer.training._device import autocast, own_randomness, training_context
+from sktransfer.training._forward import forward
+from sktransfer.training._heads import build_head
+from sktransfer.training._module import FineTunedNetwork, new_network
+from sktransfer.training._net import OPTIMIZERS, FineTuningNet
+from sktransfer.training._probe import fit_probe
+from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._watching import Watch, hold_out
 
 
 def fine_tune(
@@ -107,65 +60,171 @@ def fine_tune(
     net : FineTuningNet
         The skorch net that trained it, with its history.
     """
+    fit = _Fit(backbone, cut, freeze_depth, recipe, device)
     with own_randomness(seed, device):
-        head = build_head(recipe.head, backbone.n_features, data.n_classes)
-        network = new_network(backbone, cut, freeze_depth, head, recipe.dropout)
-        network.to(device)
-        if recipe.probe:
-            _probe(cut, network, data, recipe, device)
-        # After a probe there is nothing left to learn while the backbone is frozen.
-        learns = network.released or not recipe.probe
-        records = data.records if data.augmented is None else data.augmented
-        training_set = TrainingSet(records, data.codes, data.weights)
-        net = _new_net(backbone, cut, network, training_set, recipe, device)
-        net.run(training_set, recipe.max_epochs if learns else 0)
+        if not (recipe.watches and fit.learns):
+            return fit.run(data)
+        kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
+        network, net = fit.run(data.take(kept), data.take(held_out))
+        if recipe.refit:
+            alone = dataclasses.replace(recipe, callbacks=None)
+            again = dataclasses.replace(fit, recipe=alone)
+            network, refitted = again.run(data, n_epochs=net.best_epoch)
+            net = refitted.with_story_of(net)
     return network, net
 
 
-def _probe(
-    cut: Cut,
-    network: FineTunedNetwork,
-    data: TrainingData,
-    recipe: Recipe,
-    device: torch.device,
-) -> None:
-    """Fit the head to the embeddings of the backbone as it was pretrained."""
-    assert data.embeddings is not None
-    draws = [data.embeddings]
-    if data.augmented is not None and not network.released:
-        # No gradient step will see changed images, so the head is shown some.
-        draws += [
-            _embed(data.augmented, cut, recipe, device)
-            for _ in range(recipe.max_epochs)
+@dataclass(frozen=True)
+class _Fit:
+    """A backbone cut somewhere, and how to train what is behind the cut."""
+
+    backbone: Backbone
+    cut: Cut
+    freeze_depth: int
+    recipe: Recipe
+    device: torch.device
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything left to learn after a probe."""
+        released = self.freeze_depth < self.backbone.n_stages
+        return self.recipe.max_epochs > 0 and (released or not self.recipe.probe)
+
+    def run(
+        self,
+        data: TrainingData,
+        held_out: TrainingData | None = None,
+        n_epochs: int | None = None,
+    ) -> tuple[FineTunedNetwork, FineTuningNet]:
+        """Train a new network.
+
+        Parameters
+        ----------
+        data : TrainingData
+            What to train on.
+        held_out : TrainingData or None, default=None
+            What to watch training on, if it is watched.
+        n_epochs : int or None, default=None
+            Epochs of the schedule to run; None is all of them.
+        """
+        recipe = self.recipe
+        head = build_head(recipe.head, self.backbone.n_features, data.task.n_outputs)
+        network = new_network(
+            self.backbone, self.cut, self.freeze_depth, head, recipe.dropout
+        )
+        network.to(self.device)
+        if recipe.probe:
+            fit_probe(self.cut, network, data, recipe, self.device)
+        records = data.records if data.augmented is None else data.augmented
+        training_set = TrainingSet(records, data.targets, data.weights)
+        net = self._new_net(network, data, training_set, held_out)
+        scheduled = recipe.max_epochs if self.learns else 0
+        net.run(training_set, scheduled if n_epochs is None else n_epochs)
+        return network, net
+
+    def _new_net(
+        self,
+        network: FineTunedNetwork,
+        data: TrainingData,
+        training_set: TrainingSet,
+        held_out: TrainingData | None,
+    ) -> FineTuningNet:
+        recipe, records = self.recipe, training_set.records
+        changes = isinstance(records, PreparedImages) and records.augment is not None
+        loader = BatchLoader(
+            _collate(self.backbone, self.cut, records),
+            seed=draw_seed(),
+            lengths=record_lengths(self.backbone, self.cut, records),
+            num_workers=_workers(recipe, records),
+            pin_memory=self.device.type == "cuda",
+        )
+        evaluate = None
+        if held_out is not None:
+            evaluate = functools.partial(self._evaluate, held_out)
+        return FineTuningNet(
+            network,
+            task=data.task,
+            groups={
+                "lr": recipe.lr,
+                "layer_decay": recipe.layer_decay,
+                "weight_decay": recipe.weight_decay,
+            },
+            front=self.cut.tail_batch if changes else None,
+            context=training_context(recipe.precision, self.device),
+            penalty=self._penalty(network),
+            evaluate=evaluate,
+            optimizer=_optimizer(recipe.optimizer),
+            lr=recipe.lr,
+            max_epochs=recipe.max_epochs,
+            batch_size=recipe.batch_size,
+            iterator_train=loader,
+            train_split=None,
+            verbose=recipe.verbose,
+            callbacks=self._callbacks(len(training_set), evaluate),
+            device=str(self.device),
+        )
+
+    def _callbacks(self, n_samples: int, evaluate: Any) -> list[Any]:
+        """Return what happens between steps; our own before the user's."""
+        recipe = self.recipe
+        n_steps = recipe.max_epochs * count_batches(n_samples, recipe.batch_size)
+        factor = RateFactor(recipe.lr_schedule, n_steps, recipe.warmup_fraction)
+        callbacks: list[Any] = [RateSchedule(factor)]
+        if recipe.gradual_unfreezing:
+            callbacks.append(Unfreezing(self.backbone.n_stages, self.freeze_depth))
+        if recipe.weight_averaging:
+            callbacks.append(WeightAveraging(n_steps))
+        if evaluate is not None:
+            callbacks.append(Watch(recipe, evaluate))
+        # Callbacks have a state, and a fit leaves the estimator's parameters alone.
+        return [*callbacks, *copy.deepcopy(recipe.callbacks or [])]
+
+    def _penalty(self, network: FineTunedNetwork) -> Callable[[], torch.Tensor] | None:
+        """Return what pulls weights towards the pretrained ones, if anything does."""
+        pristine = dict(self.cut.tail.named_parameters())
+        pairs = [
+            (weights, pristine[name])
+            for name, weights in network.tail.named_parameters()
+            if weights.requires_grad
         ]
-    features = np.concatenate(draws)
-    codes = np.tile(data.codes, len(draws))
-    weights = np.tile(data.weights, len(draws)) / len(draws)
-    if is_plain_linear(network.head):
-        solve_linear(network.head, features, codes, weights)
-    else:
-        _train_head(network.head, features, codes, weights, recipe, device)
-        network.to(device)
+        if not self.recipe.l2_sp or not pairs:
+            return None
+        return functools.partial(_squared_distance, pairs, self.recipe.l2_sp / 2)
+
+    def _evaluate(self, held_out: TrainingData, net: FineTuningNet) -> dict[str, float]:
+        """Return the loss and the score of a net's network on held-out samples."""
+        recipe, network = self.recipe, net.module_
+        was_training = network.training
+        network.eval()
+        batches = forward(
+            network,
+            self.backbone,
+            self.cut,
+            held_out.records,
+            device=self.device,
+            context=autocast(recipe.precision, self.device),
+            batch_size=recipe.batch_size,
+            num_workers=_workers(recipe, held_out.records),
+        )
+        outputs = np.empty((len(held_out), held_out.task.n_outputs), dtype=np.float32)
+        for indices, found in batches:
+            outputs[indices] = found
+        network.train(was_training)
+        task, targets, weights = held_out.task, held_out.targets, held_out.weights
+        losses = task.losses(torch.from_numpy(outputs), torch.from_numpy(targets))
+        return {
+            "valid_loss": float(np.average(losses.numpy(), weights=weights)),
+            "valid_score": task.score(outputs, targets, weights),
+        }
 
 
-def _embed(
-    images: PreparedImages, cut: Cut, recipe: Recipe, device: torch.device
-) -> np.ndarray:
-    """Return the embeddings of images, (n_samples, n_features) float32."""
-    loader = DataLoader(
-        images,
-        batch_size=recipe.batch_size,
-        collate_fn=stack,
-        num_workers=recipe.num_workers,
-        generator=torch.Generator().manual_seed(_draw_seed()),
+def _squared_distance(
+    pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], factor: float
+) -> torch.Tensor:
+    """Return L2-SP's penalty (Li, Grandvalet and Davoine 2018, section 3.2)."""
+    return (
+        factor * torch.stack([(w - start).square().sum() for w, start in pairs]).sum()
     )
-    embeddings = []
-    with torch.inference_mode(), autocast(recipe.precision, device)():
-        for inputs in loader:
-            batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-            embedding = cut.tail(**cut.tail_batch(**batch))
-            embeddings.append(embedding.float().cpu().numpy())
-    return np.concatenate(embeddings)
 
 
 def _collate(
@@ -183,83 +242,6 @@ def _workers(recipe: Recipe, records: Sequence[Record] | PreparedImages) -> int:
     return recipe.num_workers if isinstance(records, PreparedImages) else 0
 
 
-def _train_head(
-    head: nn.Module,
-    features: np.ndarray,
-    codes: np.ndarray,
-    weights: np.ndarray,
-    recipe: Recipe,
-    device: torch.device,
-) -> None:
-    """Train a head that isn't linear alone, at a rate that suits a new head."""
-    alone = FineTunedNetwork(
-        StoredState(),
-        head,
-        dropout=recipe.dropout,
-        depth=0,
-        stage_of={},
-        freeze_depth=0,
-    )
-    net = FineTuningNet(
-        alone,
-        groups=_HEAD_GROUPS,
-        front=None,
-        context=training_context("float32", device),
-        optimizer=OPTIMIZERS["adamw"],
-        iterator_train=BatchLoader(stack, seed=_draw_seed()),
-        remedy=_HEAD_REMEDY,
-        batch_size=recipe.batch_size,
-        train_split=None,
-        verbose=0,
-        device=str(device),
-    )
-    records = [{"state": row} for row in torch.from_numpy(features)]
-    net.run(TrainingSet(records, codes, weights), _HEAD_EPOCHS)
-
-
-def _new_net(
-    backbone: Backbone,
-    cut: Cut,
-    network: FineTunedNetwork,
-    training_set: TrainingSet,
-    recipe: Recipe,
-    device: torch.device,
-) -> FineTuningNet:
-    records = training_set.records
-    n_batches = count_batches(len(training_set), recipe.batch_size)
-    factor = RateFactor(
-        recipe.lr_schedule, recipe.max_epochs * n_batches, recipe.warmup_fraction
-    )
-    changes = isinstance(records, PreparedImages) and records.augment is not None
-    loader = BatchLoader(
-        _collate(backbone, cut, records),
-        seed=_draw_seed(),
-        lengths=record_lengths(backbone, cut, records),
-        num_workers=_workers(recipe, records),
-        pin_memory=device.type == "cuda",
-    )
-    return FineTuningNet(
-        network,
-        groups={
-            "lr": recipe.lr,
-            "layer_decay": recipe.layer_decay,
-            "weight_decay": recipe.weight_decay,
-        },
-        front=cut.tail_batch if changes else None,
-        context=training_context(recipe.precision, device),
-        optimizer=_optimizer(recipe.optimizer),
-        lr=recipe.lr,
-        max_epochs=recipe.max_epochs,
-        batch_size=recipe.batch_size,
-        iterator_train=loader,
-        train_split=None,
-        verbose=recipe.verbose,
-        # Callbacks have a state, and a fit leaves the estimator's parameters alone.
-        callbacks=[RateSchedule(factor), *copy.deepcopy(recipe.callbacks or [])],
-        device=str(device),
-    )
-
-
 def _optimizer(optimizer: str | type[torch.optim.Optimizer]) -> Any:
     if not isinstance(optimizer, str):
         return optimizer
@@ -268,8 +250,3 @@ def _optimizer(optimizer: str | type[torch.optim.Optimizer]) -> Any:
     if optimizer == "sgd":
         options["momentum"] = 0.9
     return functools.partial(OPTIMIZERS[optimizer], **options)
-
-
-def _draw_seed() -> int:
-    """Draw a seed from torch's random state, which is the fit's own by now."""
-    return int(torch.randint(2**31, ()))

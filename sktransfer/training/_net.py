@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
 from sktransfer.training._device import MakeContext
 from sktransfer.training._module import FineTunedNetwork, parameter_groups
+from sktransfer.training._tasks import Task
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -21,41 +24,69 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
+class StopTraining(Exception):
+    """Training is to end after this epoch, and all is well."""
+
+
 class FineTuningNet(NeuralNet):
     """A net with one learning rate a stage, weighted samples and mixed precision.
 
-    Batches are `(inputs, (codes, weights))`.
+    Batches are `(inputs, (targets, weights))`.
 
     Parameters
     ----------
     module : FineTunedNetwork
         What to train, in place.
+    task : Task
+        What it is to learn.
     groups : dict
         `lr`, `layer_decay` and `weight_decay` of `parameter_groups`.
     front : callable or None
         The frozen part, run on each batch of inputs that change from epoch to epoch.
     context : callable
         Makes the context that forward passes run in.
+    penalty : callable or None, default=None
+        Gives what is added to the loss of each step.
+    evaluate : callable or None, default=None
+        Gives, of a net, what belongs in the history after each epoch.
     remedy : str
         What an error says to do when training diverges.
     **kwargs
         skorch's.
+
+    Attributes
+    ----------
+    best_epoch : int or None
+        The epoch whose weights were kept, if training was watched; 0 is the probe.
     """
+
+    best_epoch: int | None = None
+    # What skorch sets.
+    history: Any
+    callbacks: Any
+    callbacks_: Any
 
     def __init__(
         self,
         module: FineTunedNetwork,
         *,
+        task: Task,
         groups: dict[str, float],
         front: Callable[..., dict[str, torch.Tensor]] | None,
         context: MakeContext,
+        penalty: Callable[[], torch.Tensor] | None = None,
+        evaluate: Callable[[FineTuningNet], dict[str, float]] | None = None,
         remedy: str = "Lower the 'lr' parameter.",
         **kwargs: Any,
     ) -> None:
-        super().__init__(module, criterion=nn.CrossEntropyLoss, **kwargs)
+        # The losses are the task's own.
+        super().__init__(module, criterion=nn.Identity, **kwargs)
+        self.task = task
         self.groups = groups
         self.front = front
         self.context = context
+        self.penalty = penalty
+        self.evaluate = evaluate
         self.remedy = remedy
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
@@ -83,16 +114,33 @@ class FineTuningNet(NeuralNet):
         X: Any = None,
         training: bool = False,
     ) -> torch.Tensor:
-        """Return the mean weighted cross-entropy; weights have a mean of 1."""
-        codes, weights = (tensor.to(self.device) for tensor in y_true)
-        losses = nn.functional.cross_entropy(y_pred, codes, reduction="none")
-        return (losses * weights).mean()
+        """Return the mean weighted loss; weights have a mean of 1."""
+        targets, weights = (tensor.to(self.device) for tensor in y_true)
+        loss = (self.task.losses(y_pred, targets) * weights).mean()
+        return loss if self.penalty is None else loss + self.penalty()
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run an epoch, and raise an error if its loss is not finite."""
         super().run_single_epoch(*args, **kwargs)
         losses = [batch["train_loss"] for batch in self.history[-1, "batches"]]
         self._check_finite(losses, f"the loss in epoch {len(self.history)}")
+        if self.evaluate is not None:
+            for name, value in self.evaluate(self).items():
+                self.history.record(name, value)
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a method of all callbacks.
+
+        skorch's `EarlyStopping` ends training by a `KeyboardInterrupt`, which is
+        another thing than a user's.
+        """
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as error:
+            *_, (last, _) = traceback.walk_tb(error.__traceback__)
+            if last.f_code is EarlyStopping.on_epoch_end.__code__:
+                raise StopTraining from None
+            raise
 
     def run(self, dataset: Any, epochs: int) -> None:
         """Train; unlike skorch's `fit`, let a `KeyboardInterrupt` through.
@@ -106,12 +154,19 @@ class FineTuningNet(NeuralNet):
         """
         self.initialize()
         self.notify("on_train_begin", X=dataset, y=None)
-        self.fit_loop(dataset, None, epochs=epochs)
+        with contextlib.suppress(StopTraining):
+            self.fit_loop(dataset, None, epochs=epochs)
         self.notify("on_train_end", X=dataset, y=None)
         self.module_.eval()
         if epochs:
             self._check_last_step(dataset)
         self._forget_training()
+
+    def with_story_of(self, net: FineTuningNet) -> FineTuningNet:
+        """Return this net with the history and the user's callbacks of another."""
+        self.history, self.best_epoch = net.history, net.best_epoch
+        self.callbacks, self.callbacks_ = net.callbacks, net.callbacks_
+        return self
 
     def _check_last_step(self, dataset: Any) -> None:
         """Raise an error if the last step, which no loss has seen, spoilt the net."""
@@ -135,17 +190,15 @@ class FineTuningNet(NeuralNet):
         self.module_.cpu().zero_grad()
         self.device = "cpu"
         self.optimizer_ = None
-        self.front = None
+        self.front = self.penalty = self.evaluate = None
         self.iterator_train = torch.utils.data.DataLoader
-        self.callbacks: list[Any] = [
-            callback
-            for callback in self.callbacks or []
-            if not isinstance(callback, RateSchedule)
+        self.callbacks = [
+            callback for callback in self.callbacks or [] if not _is_own(callback)
         ]
-        self.callbacks_: list[Any] = [
+        self.callbacks_ = [
             (name, callback)
             for name, callback in self.callbacks_
-            if not isinstance(callback, RateSchedule)
+            if not _is_own(callback)
         ]
         for _, callback in self.callbacks_:
             if isinstance(callback, LRScheduler):
@@ -161,38 +214,6 @@ class FineTuningNet(NeuralNet):
         self.__dict__.update(state)
 
 
-class RateFactor:
-    """The course of the learning rate, relative to its peak, over the steps of a fit.
-
-    Parameters
-    ----------
-    schedule : {"cosine", "linear", "constant"}
-        How it falls after the warm-up: to 0 along a half cosine or a line, or not.
-    n_steps : int
-        Batches of the whole fit.
-    warmup_fraction : float
-        Share of the steps over which the rate rises linearly from 0 to its peak.
-    """
-
-    def __init__(self, schedule: str, n_steps: int, warmup_fraction: float) -> None:
-        self.schedule = schedule
-        self.n_steps = n_steps
-        self.warmup = round(warmup_fraction * n_steps)
-
-    def __call__(self, step: int) -> float:
-        if step < self.warmup:
-            return (step + 1) / (self.warmup + 1)
-        progress = (step - self.warmup) / max(1, self.n_steps - self.warmup)
-        progress = min(progress, 1.0)
-        if self.schedule == "cosine":
-            return 0.5 * (1.0 + math.cos(math.pi * progress))
-        return 1.0 - progress if self.schedule == "linear" else 1.0
-
-
-class RateSchedule(LRScheduler):
-    """Applies a `RateFactor` after every batch."""
-
-    def __init__(self, factor: RateFactor) -> None:
-        super().__init__(
-            torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
-        )
+def _is_own(callback: Any) -> bool:
+    """Say whether a callback is a part of training, and not given by the user."""
+    return type(callback).__module__.startswith(__package__ or "")

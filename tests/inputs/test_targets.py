@@ -11,7 +11,8 @@ import pytest
 from scipy.sparse import csr_matrix
 from sklearn.exceptions import DataConversionWarning
 
-from sktransfer.inputs import check_weights, encode_targets
+from sktransfer.inputs import check_weights
+from sktransfer.inputs._targets import encode_targets
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,7 @@ def test_bytes_labels(dtype):
     ids=["array", "list", "sparse", "DataFrame", "sets of labels", "3-D"],
 )
 def test_several_columns(y):
-    with pytest.raises(ValueError, match="(?s)1d array.*MultiOutputClassifier"):
+    with pytest.raises(ValueError, match="1d array"):
         encode_targets(y, 3)
 
 

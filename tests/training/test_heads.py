@@ -10,6 +10,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import weight_norm
 
+from sktransfer.training import Multiclass
 from sktransfer.training._heads import is_plain_linear, solve_linear
 
 
@@ -22,7 +23,7 @@ def problem(rng):
 def test_a_class_without_samples_is_never_predicted(problem):
     features, codes, _ = problem
     head = nn.Linear(4, 3)
-    solve_linear(head, *problem)
+    solve_linear(head, Multiclass(3), *problem)
     outputs = head(torch.from_numpy(features).float()).detach().numpy()
     assert set(outputs.argmax(axis=1)) == {0, 2}
     assert np.mean(outputs.argmax(axis=1) == codes) > 0.9
@@ -31,7 +32,7 @@ def test_a_class_without_samples_is_never_predicted(problem):
 def test_the_head_may_be_on_an_accelerator(problem):
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("cuda"):
         head = nn.Linear(4, 3)
-        solve_linear(head, *problem)
+        solve_linear(head, Multiclass(3), *problem)
     assert head.weight.device.type == head.bias.device.type == "cuda"
 
 

@@ -1,0 +1,54 @@
+"""What the regressors share: targets, predictions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+from sklearn.base import RegressorMixin
+
+from sktransfer._predictor import PretrainedPredictor, Targets
+from sktransfer.inputs import check_values
+from sktransfer.training import Regression
+
+
+class PretrainedRegressor(RegressorMixin, PretrainedPredictor):
+    """A pretrained backbone with a new head for numbers; the base of both regressors.
+
+    A subclass has the parameters of `PretrainedPredictor`, and `loss`.
+    """
+
+    def _targets(self, y: Any, weights: np.ndarray) -> Targets:
+        values = check_values(y, len(weights))
+        table = values.reshape(len(values), -1)
+        means = np.average(table, axis=0, weights=weights)
+        variances = np.average((table - means) ** 2, axis=0, weights=weights)
+        # What is all the same, but for rounding, has no unit of its own.
+        smallest = np.finfo(np.float32).eps * np.abs(table).max(axis=0, initial=1.0)
+        deviations = np.sqrt(variances)
+        deviations = np.where(deviations > smallest, deviations, 1.0)
+        task = Regression(self.loss, tuple(means), tuple(deviations))
+        fitted = {"n_outputs_": table.shape[1], "_one_dimensional": values.ndim == 1}
+        return Targets(task, task.scaled(table), weights, fitted)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the value of each sample.
+
+        Parameters
+        ----------
+        X : array-like
+            As in `fit`.
+
+        Returns
+        -------
+        values : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            float64, in the units and with the dimensions of `y` in `fit`.
+        """
+        outputs = self._outputs(X)
+        values: np.ndarray = cast(Regression, self._task).values(outputs)
+        return values[:, 0] if self._one_dimensional else values
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

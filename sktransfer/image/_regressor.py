@@ -1,0 +1,236 @@
+"""The regressor of images."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from sktransfer._regressor import PretrainedRegressor
+from sktransfer.image._base import ImageEstimator
+
+
+class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
+    """Predict numbers from images with a pretrained network, fine-tuned as asked for.
+
+    The head is fitted to the frozen network's embeddings first; then it and the
+    released stages are fine-tuned. What is frozen is computed once a fit. `y` has one
+    number a sample, or several; they are scaled to unit deviation within.
+
+    Parameters
+    ----------
+    backbone : str, Path, Module, Backbone or fitted estimator, \
+            default="timm/tf_efficientnet_lite0.in1k"
+        The network: a torchvision name ("resnet50"), a timm name ("timm/..."), a hub id
+        or local folder that transformers loads, a `torch.nn.Module` (an
+        `nn.Sequential`, or one that lists its stages in an attribute `stages`), or a
+        fitted estimator for images, whose trained backbone is the start then.
+    freeze_depth : "all", int or float, default=-1
+        How many stages, from the input, stay frozen: "all"; a number of stages, counted
+        from the end when negative (-1 trains the last stage, 0 all of them); or a
+        fraction of them. `stage_names_` lists the stages.
+    head : {"linear", "mlp"} or callable, default="linear"
+        What turns embeddings into one output a target. A callable gets `(n_features,
+        n_outputs)` and returns a `torch.nn.Module`.
+    loss : {"squared_error", "absolute_error", "huber"}, default="squared_error"
+        What an error costs, in standard deviations of the target: its square; its
+        absolute value, for the median; or Huber's mixture of both, which outliers
+        hardly move (Huber 1981, section 4.5; squares up to 1.35).
+    dropout : float, default=0.1
+        Share of the embedding that is zeroed at random in each training step.
+    lr : float, default=2e-4
+        Peak learning rate of the head and the last stage.
+    layer_decay : float, default=0.8
+        A stage one further down learns at this multiple of the rate of the one above
+        (Howard and Ruder 2018, section 3.2).
+    weight_decay : float, default=0.01
+        Decay of the weights; biases and normalisation weights are spared.
+    l2_sp : float, default=0.0
+        Strength of the pull of released stages towards their pretrained weights: half
+        the squared distance, times this, is added to the loss (Li et al. 2018, section
+        3.2).
+    optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, default="adamw"
+        "sgd" has a momentum of 0.9.
+    lr_schedule : {"cosine", "linear", "constant"}, default="cosine"
+        How the learning rate falls to 0 after the warm-up, or that it does not.
+    warmup_fraction : float, default=0.1
+        Share of the training steps over which the learning rate rises to `lr`.
+    gradual_unfreezing : bool, default=False
+        Release the last stage first, and one more with each epoch, down to
+        `freeze_depth` (Howard and Ruder 2018, section 3.3).
+    weight_averaging : bool, default=False
+        Keep the mean of the weights after each step of the second half of training
+        (Izmailov et al. 2018, section 3.2). Not with `early_stopping`, which keeps
+        those of one epoch.
+    max_epochs : int, default=10
+        Passes over the training samples; 0 leaves the probe as the result.
+    probe : bool, default=True
+        Fit the head to the frozen embeddings first (Kumar et al. 2022, section 3.4): a
+        linear one by regression, to convergence; another one alone, by gradient steps.
+        With all stages frozen that is the result, and `lr`, `max_epochs` and the other
+        parameters of training steps have nothing left to do. False starts from a random
+        head.
+    select_best : bool, default=False
+        Compare the probe with the fine-tuned network on samples held out of the fit,
+        and keep the better: the one with the higher R^2, or the lower loss where that
+        is the same. Needs `probe`.
+    early_stopping : bool, default=False
+        Stop when the loss on samples held out of the fit no longer falls, and keep the
+        weights of the epoch in which it was least.
+    validation_fraction : float, default=0.2
+        Share of the samples that `early_stopping` and `select_best` hold out.
+    n_iter_no_change : int, default=3
+        Epochs without a lower loss after which `early_stopping` ends training.
+    tol : float, default=1e-4
+        Least fall of the loss that counts as one.
+    refit : bool, default=True
+        After `early_stopping` or `select_best` has found the best epoch, train on all
+        samples up to it. False keeps the network that has not seen those held out.
+    batch_size : int, default=16
+        Samples in a training step, and in a forward pass.
+    image_shape : tuple of int, default=None
+        Shape of a flattened image when `X` is a 2-D array of numbers, a row an image:
+        (height, width), (height, width, channels) or (channels, height, width).
+    image_size : int, default=None
+        Side of the square that images are resized to, in pixels. None is the size the
+        network was trained with; a smaller one is faster. A fitted estimator given as
+        `backbone` has a size of its own, and no other one is allowed.
+    augment : {"light", "standard"}, callable or None, default=None
+        Random changes of the training images: "light" moves, turns and lightens a
+        little; "standard" crops, mirrors and changes colours; or a torchvision v2
+        transform of (3, size, size) tensors in [0, 1]. The frozen part runs anew for
+        every changed image then. With everything frozen the head is fitted to the
+        images and `max_epochs` changed copies of each.
+    device : str or torch.device, default="auto"
+        Where to compute; "auto" is CUDA, then MPS, then the processor.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" is bfloat16 in training steps, where the device computes in it natively,
+        and float32 in everything else. "bfloat16" is for everything: activations take
+        half the space, and predictions are less exact: `python -m benchmarks.growth`
+        prints the accuracy of heads on both.
+    cache : bool or path, default=True
+        Where the frozen part's activations are kept, for all fits, predictions and
+        processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
+        given. False keeps them for the length of one fit.
+    num_workers : int, default=0
+        Processes that decode and prepare images during training and prediction.
+    random_state : int, RandomState instance or None, default=None
+        Fixes the order of samples, dropout, augmentation that draws from torch and the
+        start of a random head. Pass an int for the same result in every fit.
+    verbose : int, default=0
+        1 shows progress: a bar for the frozen part and a line an epoch.
+    callbacks : list of skorch callbacks, default=None
+        Told of every batch and epoch. A fit uses copies; see `net_.callbacks_`. The
+        history has "train_loss", and with `early_stopping` or `select_best`
+        "valid_loss" and "valid_score".
+
+    Attributes
+    ----------
+    n_outputs_ : int
+        Number of targets.
+    backbone_ : Backbone
+        The pretrained network, read-only and shared by all fits of the process.
+    n_stages_ : int
+        Number of stages of the backbone.
+    stage_names_ : tuple of str
+        Their names, from the input.
+    freeze_depth_ : int
+        How many of them stayed frozen.
+    module_ : torch.nn.Module
+        What was trained: copies of the released stages, and the head.
+    net_ : skorch.NeuralNet
+        The net that trained it.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `train_loss` and `dur` (seconds); `valid_loss` and
+        `valid_score` where samples were held out. The training that `refit` asks for
+        is not in it.
+    n_iter_ : int
+        Number of epochs.
+    best_epoch_ : int
+        The epoch whose weights were kept; 0 is the probe.
+    n_features_in_ : int
+        Number of columns of `X`, if it had two dimensions.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of `X`, if it was a data frame with strings for names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktransfer import PretrainedImageRegressor
+    >>> brightness = np.array([10, 60, 120, 200])
+    >>> X = np.stack([np.full((32, 32), b, dtype=np.uint8) for b in brightness])
+    >>> regressor = PretrainedImageRegressor(freeze_depth="all", image_size=64)
+    >>> dark, bright = regressor.fit(X, brightness).predict(X[[0, -1]])
+    >>> bool(dark < bright)
+    True
+    """
+
+    def __init__(
+        self,
+        backbone: Any = "timm/tf_efficientnet_lite0.in1k",
+        *,
+        freeze_depth: Any = -1,
+        head: Any = "linear",
+        loss: str = "squared_error",
+        dropout: float = 0.1,
+        lr: float = 2e-4,
+        layer_decay: float = 0.8,
+        weight_decay: float = 0.01,
+        l2_sp: float = 0.0,
+        optimizer: Any = "adamw",
+        lr_schedule: str = "cosine",
+        warmup_fraction: float = 0.1,
+        gradual_unfreezing: bool = False,
+        weight_averaging: bool = False,
+        max_epochs: int = 10,
+        probe: bool = True,
+        select_best: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.2,
+        n_iter_no_change: int = 3,
+        tol: float = 1e-4,
+        refit: bool = True,
+        batch_size: int = 16,
+        image_shape: tuple[int, ...] | None = None,
+        image_size: int | None = None,
+        augment: Any = None,
+        device: Any = "auto",
+        precision: str = "auto",
+        cache: bool | str | os.PathLike[str] = True,
+        num_workers: int = 0,
+        random_state: Any = None,
+        verbose: int = 0,
+        callbacks: Any = None,
+    ) -> None:
+        self.backbone = backbone
+        self.freeze_depth = freeze_depth
+        self.head = head
+        self.loss = loss
+        self.dropout = dropout
+        self.lr = lr
+        self.layer_decay = layer_decay
+        self.weight_decay = weight_decay
+        self.l2_sp = l2_sp
+        self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
+        self.warmup_fraction = warmup_fraction
+        self.gradual_unfreezing = gradual_unfreezing
+        self.weight_averaging = weight_averaging
+        self.max_epochs = max_epochs
+        self.probe = probe
+        self.select_best = select_best
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.refit = refit
+        self.batch_size = batch_size
+        self.image_shape = image_shape
+        self.image_size = image_size
+        self.augment = augment
+        self.device = device
+        self.precision = precision
+        self.cache = cache
+        self.num_workers = num_workers
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks

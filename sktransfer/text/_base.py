@@ -1,0 +1,27 @@
+"""What the text estimators share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sktransfer._estimator import PretrainedEstimator
+from sktransfer.backbones import Backbone, recall_backbone
+from sktransfer.features import open_notes
+from sktransfer.inputs import TextSamples, as_texts
+
+
+class TextEstimator(PretrainedEstimator):
+    """An estimator with the parameters `pooling` and `max_length`."""
+
+    def _samples(self, X: Any) -> TextSamples:
+        return as_texts(X)
+
+    def _load_backbone(self) -> Backbone:
+        options = {"pooling": self.pooling, "max_length": self.max_length}
+        notes = open_notes(self.cache)
+        return recall_backbone(notes, self.backbone, "text", **options)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        return tags

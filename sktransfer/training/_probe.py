@@ -1,0 +1,119 @@
+"""The head before the backbone: solved, or trained alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from sktransfer.backbones import Cut, StoredState
+from sktransfer.features import PreparedImages, stack
+from sktransfer.training._batches import BatchLoader, TrainingSet, draw_seed
+from sktransfer.training._device import autocast, training_context
+from sktransfer.training._heads import is_plain_linear, solve_linear
+from sktransfer.training._module import FineTunedNetwork
+from sktransfer.training._net import OPTIMIZERS, FineTuningNet
+from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._tasks import Task
+
+#: How a head that has no closed problem to solve is trained alone, before the rest.
+_HEAD_GROUPS = {"lr": 1e-3, "layer_decay": 1.0, "weight_decay": 1e-2}
+_HEAD_EPOCHS = 50
+_HEAD_REMEDY = "That is the head alone: scale its outputs down, or set probe=False."
+
+
+def fit_probe(
+    cut: Cut,
+    network: FineTunedNetwork,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> None:
+    """Fit the head to the embeddings of the backbone as it was pretrained.
+
+    Parameters
+    ----------
+    cut : Cut
+        Where the tail of `network` was cut off, on `device`.
+    network : FineTunedNetwork
+        On `device`; its head is fitted in place.
+    data : TrainingData
+        With embeddings.
+    recipe : Recipe
+        How to train a head that can't be solved.
+    device : torch.device
+        Where to compute.
+    """
+    assert data.embeddings is not None
+    draws = [data.embeddings]
+    if data.augmented is not None and not network.released:
+        # No gradient step will see changed images, so the head is shown some.
+        draws += [
+            _embed(data.augmented, cut, recipe, device)
+            for _ in range(recipe.max_epochs)
+        ]
+    features = np.concatenate(draws)
+    targets = np.concatenate([data.targets] * len(draws))
+    weights = np.tile(data.weights, len(draws)) / len(draws)
+    if is_plain_linear(network.head):
+        solve_linear(network.head, data.task, features, targets, weights)
+    else:
+        _train_head(network.head, data.task, features, targets, weights, recipe, device)
+        network.to(device)
+
+
+def _embed(
+    images: PreparedImages, cut: Cut, recipe: Recipe, device: torch.device
+) -> np.ndarray:
+    """Return the embeddings of images, (n_samples, n_features) float32."""
+    loader = DataLoader(
+        images,
+        batch_size=recipe.batch_size,
+        collate_fn=stack,
+        num_workers=recipe.num_workers,
+        generator=torch.Generator().manual_seed(draw_seed()),
+    )
+    embeddings = []
+    with torch.inference_mode(), autocast(recipe.precision, device)():
+        for inputs in loader:
+            batch = {name: tensor.to(device) for name, tensor in inputs.items()}
+            embedding = cut.tail(**cut.tail_batch(**batch))
+            embeddings.append(embedding.float().cpu().numpy())
+    return np.concatenate(embeddings)
+
+
+def _train_head(
+    head: nn.Module,
+    task: Task,
+    features: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+    recipe: Recipe,
+    device: torch.device,
+) -> None:
+    """Train a head that isn't linear alone, at a rate that suits a new head."""
+    alone = FineTunedNetwork(
+        StoredState(),
+        head,
+        dropout=recipe.dropout,
+        depth=0,
+        stage_of={},
+        freeze_depth=0,
+    )
+    net = FineTuningNet(
+        alone,
+        task=task,
+        groups=_HEAD_GROUPS,
+        front=None,
+        context=training_context("float32", device),
+        optimizer=OPTIMIZERS["adamw"],
+        iterator_train=BatchLoader(stack, seed=draw_seed()),
+        remedy=_HEAD_REMEDY,
+        batch_size=recipe.batch_size,
+        train_split=None,
+        verbose=0,
+        device=str(device),
+    )
+    records = [{"state": row} for row in torch.from_numpy(features)]
+    net.run(TrainingSet(records, targets, weights), _HEAD_EPOCHS)

@@ -1,0 +1,102 @@
+"""What there is to learn from, and how."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sktransfer.features import PreparedImages, Record
+from sktransfer.training._heads import Head
+from sktransfer.training._tasks import Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the estimators' parameters of the same names."""
+
+    head: Head
+    dropout: float
+    lr: float
+    layer_decay: float
+    weight_decay: float
+    l2_sp: float
+    optimizer: str | type[torch.optim.Optimizer]
+    lr_schedule: str
+    warmup_fraction: float
+    gradual_unfreezing: bool
+    weight_averaging: bool
+    max_epochs: int
+    probe: bool
+    select_best: bool
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: int
+    tol: float
+    refit: bool
+    batch_size: int
+    num_workers: int
+    verbose: int
+    callbacks: Any
+    precision: str
+
+    @property
+    def watches(self) -> bool:
+        """Whether samples are held out to see how training goes."""
+        return self.early_stopping or self.select_best
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What there is to learn from.
+
+    Parameters
+    ----------
+    task : Task
+        What is to be learnt.
+    records : sequence of Record or PreparedImages
+        What the tail takes of each sample.
+    embeddings : ndarray of shape (n_samples, n_features) or None
+        What the backbone, as it was pretrained, makes of each sample; needed for the
+        probe only.
+    augmented : PreparedImages or None
+        The same samples before the front, changed at random each time they are asked
+        for; trained on in place of `records`.
+    targets : ndarray of shape (n_samples, ...)
+        The task's.
+    weights : ndarray of shape (n_samples,)
+        Weights of the samples, with a mean of 1.
+    """
+
+    task: Task
+    records: Sequence[Record] | PreparedImages
+    embeddings: np.ndarray | None
+    augmented: PreparedImages | None
+    targets: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def take(self, indices: np.ndarray) -> TrainingData:
+        """Return the samples at `indices`; the weights' mean is 1 again."""
+        return dataclasses.replace(
+            self,
+            records=_taken(self.records, indices),
+            embeddings=None if self.embeddings is None else self.embeddings[indices],
+            augmented=None if self.augmented is None else self.augmented.take(indices),
+            targets=self.targets[indices],
+            weights=self.weights[indices] / self.weights[indices].mean(),
+        )
+
+
+def _taken(
+    records: Sequence[Record] | PreparedImages, indices: np.ndarray
+) -> Sequence[Record] | PreparedImages:
+    if isinstance(records, PreparedImages):
+        return records.take(indices)
+    return [records[index] for index in indices]
