@@ -37,7 +37,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         hardly move (Huber 1981, section 4.5; squares up to 1.35).
     dropout : float, default=0.1
         Share of the embedding that is zeroed at random in each training step.
-    lr : float, default=2e-4
+    lr : float, default=5e-5
         Peak learning rate of the head and the last stage.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
@@ -172,7 +172,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         head: Any = "linear",
         loss: str = "squared_error",
         dropout: float = 0.1,
-        lr: float = 2e-4,
+        lr: float = 5e-5,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         l2_sp: float = 0.0,

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 #: Inverse strength of the L2 penalty of a logistic regression, on features of unit
 #: deviation at most.
 LOGISTIC_C = 0.02
-#: Strength of the L2 penalty of a regression of targets of unit deviation.
-RIDGE_ALPHA = 100.0
+#: Strength of the L2 penalty of a regression of targets of unit deviation, a sample.
+RIDGE_ALPHA = 2.0
 
 #: Rounds of reweighting. What is left to gain after them is of no use to anybody.
 _N_REWEIGHTINGS = 30
@@ -89,7 +89,7 @@ def regression_line(
         Weights of the samples.
     """
     given = _Standardised(features, weights)
-    solver = Ridge(RIDGE_ALPHA)
+    solver = Ridge(RIDGE_ALPHA * weights.sum())
     with threadpool_limits(1, user_api="blas"):
         solver.fit(given.features, targets, sample_weight=weights)
     return given.folded(solver.coef_, solver.intercept_)
@@ -117,7 +117,7 @@ def robust_line(
     given = _Standardised(features, weights)
     # The loss is delta |r| where a square is r^2 / 2; for small deltas that would leave
     # all to the penalty.
-    solver = Ridge(RIDGE_ALPHA * min(1.0, delta))
+    solver = Ridge(RIDGE_ALPHA * weights.sum() * min(1.0, delta))
     shares = np.ones(len(target))
     with threadpool_limits(1, user_api="blas"):
         for _ in range(_N_REWEIGHTINGS):

@@ -133,7 +133,7 @@ def test_the_solution_of_classes_is_scikit_learns(features, rng):
 def test_the_solution_of_squares_is_scikit_learns(features, rng):
     targets = rng.normal(size=(N, 2)).astype(np.float32)
     slope, offset = regression("squared_error", 2).solve(features, targets, np.ones(N))
-    theirs = Ridge(100.0).fit(standardised(features), targets)
+    theirs = Ridge(2.0 * N).fit(standardised(features), targets)
     assert_allclose(
         features @ slope.T + offset, theirs.predict(standardised(features)), atol=1e-5
     )
@@ -149,7 +149,7 @@ def test_robust_solutions_are_the_least(features, rng, loss):
     def objective(line):
         errors = np.abs(given @ line[:-1] + line[-1] - target)
         squares = np.where(errors <= delta, errors**2 / 2, delta * (errors - delta / 2))
-        strength = 100.0 * min(1.0, delta)
+        strength = 2.0 * N * min(1.0, delta)
         return squares.sum() / delta + strength / delta * np.square(line[:-1]).sum() / 2
 
     slope, offset = regression(loss).solve(features, target[:, np.newaxis], np.ones(N))
