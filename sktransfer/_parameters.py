@@ -47,6 +47,12 @@ def _check_together(name: str, parameters: dict[str, Any]) -> None:
             "one epoch, and weight_averaging=True, which averages those of several. "
             "Set one of them to False."
         )
+    if parameters.get("trainable") == "lora" and parameters["l2_sp"]:
+        raise ValueError(
+            f"{name} with trainable='lora' leaves the pretrained weights as they are, "
+            "so that nothing is to be pulled back to them. Set l2_sp=0, or "
+            "trainable='all'."
+        )
     if parameters.get("select_best") and not parameters["probe"]:
         raise ValueError(
             f"{name} with select_best=True compares what it has trained with the "
@@ -244,6 +250,8 @@ _CHECKS: dict[str, Check] = {
     ),
     "lr_schedule": _one_of("cosine", "linear", "constant"),
     "warmup_fraction": _number(0.0, 1.0),
+    "trainable": _one_of("all", "lora"),
+    "lora_rank": _integer(1),
     "gradual_unfreezing": _boolean,
     "weight_averaging": _boolean,
     "max_epochs": _integer(0),
@@ -264,9 +272,13 @@ _CHECKS: dict[str, Check] = {
     "augment": _one_of(
         "light",
         "standard",
+        "randaugment",
         also=lambda value: value is None or callable(value),
         or_=", None, or a callable on images such as a torchvision v2 transform",
     ),
+    "mixup": _number(0.0),
+    "cutmix": _number(0.0),
+    "token_dropout": _number(0.0, 1.0),
     "device": _device,
     "cache": _cache,
     "precision": _one_of("auto", "float32", "bfloat16"),

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer._estimator import PretrainedEstimator, columns_of
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import PreparedImages, stacked_states
+from sktransfer.features import PreparedImages, PreparedTexts, stacked_states
 from sktransfer.inputs import (
     ImageSamples,
     TextSamples,
@@ -24,6 +24,7 @@ from sktransfer.inputs import (
     merge_repeated,
 )
 from sktransfer.training import (
+    Mix,
     Recipe,
     Task,
     TrainingData,
@@ -76,10 +77,14 @@ class PretrainedPredictor(PretrainedEstimator):
     def _targets(self, y: Any, weights: np.ndarray) -> Targets:
         """Return what is to be learnt from validated `y`."""
 
+    @abstractmethod
     def _augmented(
-        self, samples: ImageSamples | TextSamples, backbone: Backbone
-    ) -> PreparedImages | None:
+        self, samples: Any, backbone: Backbone
+    ) -> PreparedImages | PreparedTexts | None:
         """Return the training samples with random changes, if any are asked for."""
+
+    def _mix(self) -> Mix | None:
+        """Return what mixes the samples of a batch, if anything is to."""
         return None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -168,6 +173,7 @@ class PretrainedPredictor(PretrainedEstimator):
             records=records,
             embeddings=embeddings,
             augmented=self._augmented(samples, backbone),
+            mix=self._mix(),
             targets=targets,
             weights=weights / weights.mean(),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback, EarlyStopping
 
 from sktransfer import PretrainedTextRegressor
+from sktransfer.features import PreparedTexts
+from sktransfer.training import resolve_mix
 
 N = 30
 
@@ -205,6 +208,7 @@ def test_a_users_interruption_is_one(texts):
     [
         ({"weight_averaging": True, "early_stopping": True}, "can't have both"),
         ({"select_best": True, "probe": False}, "Set probe=True, or select_best=False"),
+        ({"trainable": "lora", "l2_sp": 0.1}, "Set l2_sp=0, or trainable='all'"),
     ],
 )
 def test_recipes_that_exclude_each_other(texts, parameters, message):
@@ -227,3 +231,122 @@ def test_recipes_of_numbers(texts):
         regressor.fit(X, target)
         assert regressor.score(X, target) > 0.3
         assert ("valid_score" in regressor.history_) == (early or best)
+
+
+# Changes of the training samples.
+
+
+@pytest.mark.parametrize("freeze_depth", ["all", -2, 0])
+def test_token_dropout_changes_what_is_trained_on_only(texts, freeze_depth):
+    X, y = texts
+    plain = quick(freeze_depth=freeze_depth).fit(X, y)
+    changed = quick(freeze_depth=freeze_depth, token_dropout=0.4).fit(X, y)
+    assert not np.array_equal(plain.predict_proba(X), changed.predict_proba(X))
+    again = quick(freeze_depth=freeze_depth, token_dropout=0.4).fit(X, y)
+    assert_array_equal(again.predict_proba(X), changed.predict_proba(X))
+    assert changed.score(X, y) > 0.6
+
+
+def test_tokens_are_left_out_and_special_ones_stay():
+    record = {"input_ids": torch.arange(100), "token_type_ids": torch.arange(100) + 7}
+    texts = PreparedTexts([record], 0.3, special_ids=[0, 99])
+    torch.manual_seed(0)
+    for _ in range(5):
+        changed = texts[0]
+        kept = changed["input_ids"]
+        assert kept[0] == 0
+        assert kept[-1] == 99
+        assert 50 < len(kept) < 90
+        assert torch.equal(changed["token_type_ids"], kept + 7)
+    # Of all tokens none would be left.
+    assert texts.take([0]).lengths() == [100]
+    everything = PreparedTexts([record], 1.0, special_ids=[0, 99])
+    assert torch.equal(everything[0]["input_ids"], record["input_ids"])
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"augment": "randaugment"},
+        {"mixup": 0.4},
+        {"cutmix": 1.0},
+        {"mixup": 0.4, "cutmix": 1.0, "augment": "light"},
+    ],
+    ids=["randaugment", "mixup", "cutmix", "all"],
+)
+@pytest.mark.parametrize("freeze_depth", ["all", -1])
+def test_changed_images(parameters, freeze_depth):
+    data = textures()
+
+    def fitted(**more):
+        chosen = {"freeze_depth": freeze_depth, "batch_size": 8, "max_epochs": 2}
+        return image_classifier(**chosen | more).fit(data.X, data.y)
+
+    changed, again = fitted(**parameters), fitted(**parameters)
+    found = changed.predict_proba(data.X_held_out)
+    assert_array_equal(again.predict_proba(data.X_held_out), found)
+    assert changed.score(data.X_held_out, data.y_held_out) > 0.8
+    plain = fitted().predict_proba(data.X_held_out)
+    only_mixed = freeze_depth == "all" and "augment" not in parameters
+    # Nothing but gradient steps sees mixed images.
+    assert np.array_equal(found, plain) == only_mixed
+
+
+def test_mixed_images_are_what_their_shares_say():
+    images = torch.eye(4).reshape(4, 4, 1, 1).expand(4, 4, 6, 6)[:, :3].clone()
+    torch.manual_seed(0)
+    for mix in (resolve_mix(0.5, 0.0), resolve_mix(0.0, 0.5), resolve_mix(0.5, 0.5)):
+        mixed, shares = mix(images)
+        means = images * shares[:, None, None, None] + images.roll(1, 0) * (
+            1 - shares[:, None, None, None]
+        )
+        assert_allclose(mixed.mean((2, 3)), means.mean((2, 3)), atol=1e-6)
+    alone, shares = mix(images[:1])
+    assert torch.equal(alone, images[:1])
+    assert shares == 1
+    assert resolve_mix(0.0, 0.0) is None
+
+
+# Low-rank adapters.
+
+
+@pytest.mark.parametrize("more", [{}, {"early_stopping": True}, {"head": "mlp"}])
+def test_adapters_train_and_are_merged(texts, more):
+    X, y = texts
+    estimator = quick(trainable="lora", lr=1e-3, max_epochs=2, **more).fit(X, y)
+    plain = quick(lr=1e-3, max_epochs=2, **more).fit(X, y)
+    names = [name for name, _ in plain.module_.named_parameters()]
+    assert [name for name, _ in estimator.module_.named_parameters()] == names
+    tail = estimator.backbone_.cut(estimator.module_.depth).tail
+    changes = {
+        name: (weights - dict(tail.named_parameters())[name]).detach()
+        for name, weights in estimator.module_.tail.named_parameters()
+    }
+    for name, change in changes.items():
+        if change.ndim == 2:
+            assert 0 < torch.linalg.matrix_rank(change, rtol=1e-3) <= 8, name
+        else:
+            assert not change.any(), name
+    twin = pickle.loads(pickle.dumps(estimator))
+    assert_array_equal(twin.predict_proba(X), estimator.predict_proba(X))
+    assert estimator.score(X, y) > 0.8
+
+
+def test_the_rank_of_adapters(texts):
+    estimator = quick(trainable="lora", lora_rank=2, lr=1e-3).fit(*texts)
+    tail = estimator.backbone_.cut(estimator.module_.depth).tail
+    start = dict(tail.named_parameters())
+    ranks = {
+        int(torch.linalg.matrix_rank((weights - start[name]).detach(), rtol=1e-3))
+        for name, weights in estimator.module_.tail.named_parameters()
+        if weights.ndim == 2
+    }
+    assert ranks == {2}
+
+
+def test_nothing_to_adapt():
+    data = textures()
+    with pytest.raises(ValueError, match="have none: set trainable='all'"):
+        image_classifier(freeze_depth=-1, trainable="lora").fit(data.X, data.y)
+    frozen = image_classifier(trainable="lora").fit(data.X, data.y)
+    assert frozen.score(data.X, data.y) == 1.0

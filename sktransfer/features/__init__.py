@@ -5,7 +5,9 @@ from sktransfer.features._memory import Record
 from sktransfer.features._notes import open_notes
 from sktransfer.features._prepared import (
     PreparedImages,
+    PreparedTexts,
     batches_by_length,
+    inputs_of,
     make_batch,
     record_lengths,
     stack,
@@ -17,9 +19,11 @@ __all__ = [
     "Extraction",
     "Info",
     "PreparedImages",
+    "PreparedTexts",
     "Record",
     "Store",
     "batches_by_length",
+    "inputs_of",
     "make_batch",
     "open_notes",
     "open_store",

@@ -47,6 +47,11 @@ class PreparedImages(Dataset[Record]):
     def __len__(self) -> int:
         return len(self.samples)
 
+    @property
+    def changes(self) -> bool:
+        """Whether a sample is another one each time it is asked for."""
+        return self.augment is not None
+
     def take(self, indices: Any) -> PreparedImages:
         """Return the samples at `indices`."""
         return PreparedImages(
@@ -86,6 +91,50 @@ def _checked_change(changed: Any, image: torch.Tensor) -> torch.Tensor:
         "The 'augment' parameter must turn an image, a tensor of shape "
         f"{tuple(image.shape)}, into one of the same shape. Got {found} instead."
     )
+
+
+class PreparedTexts(Dataset[Record]):
+    """Texts as token ids, some of which are left out at random.
+
+    Iyyer et al. 2015, section 3.2, leave out words.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Token ids, and whatever else there is one of for each token.
+    rate : float
+        Share of the tokens that are left out.
+    special_ids : sequence of int
+        Ids that always stay.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], rate: float, special_ids: Sequence[int]
+    ) -> None:
+        self.records = records
+        self.rate = rate
+        self.special_ids = torch.tensor(special_ids)
+        self.changes = rate > 0
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def take(self, indices: Any) -> PreparedTexts:
+        """Return the samples at `indices`."""
+        chosen = [self.records[index] for index in indices]
+        return PreparedTexts(chosen, self.rate, self.special_ids.tolist())
+
+    def lengths(self) -> list[int]:
+        """Return the number of tokens of each text before any is left out."""
+        return [len(record["input_ids"]) for record in self.records]
+
+    def __getitem__(self, index: int) -> Record:
+        record = self.records[index]
+        special = torch.isin(record["input_ids"], self.special_ids)
+        drawn = torch.rand(len(special)) >= self.rate
+        if not drawn[~special].any():
+            return record  # Nothing would be left to read.
+        return {name: tensor[drawn | special] for name, tensor in record.items()}
 
 
 def inputs_of(

@@ -8,7 +8,7 @@ from sktransfer._estimator import PretrainedEstimator
 from sktransfer.backbones import Backbone, recall_backbone
 from sktransfer.features import PreparedImages, open_notes
 from sktransfer.inputs import ImageSamples, as_images
-from sktransfer.training import resolve_augment
+from sktransfer.training import Mix, resolve_augment, resolve_mix
 
 
 class ImageEstimator(PretrainedEstimator):
@@ -22,11 +22,14 @@ class ImageEstimator(PretrainedEstimator):
         return recall_backbone(notes, self.backbone, "image", image_size=size)
 
     def _augmented(self, samples: Any, backbone: Backbone) -> PreparedImages | None:
-        if self.augment is None:
+        if self.augment is None and self._mix() is None:
             return None
         preprocessing = backbone.preprocessing
         augment = resolve_augment(self.augment, preprocessing.size)
         return PreparedImages(samples, preprocessing, augment)
+
+    def _mix(self) -> Mix | None:
+        return resolve_mix(self.mixup, self.cutmix)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -56,6 +56,13 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         How the learning rate falls to 0 after the warm-up, or that it does not.
     warmup_fraction : float, default=0.1
         Share of the training steps over which the learning rate rises to `lr`.
+    trainable : {"all", "lora"}, default="all"
+        What trains of the released stages: all weights, or low-rank adapters beside
+        those of linear layers (LoRA, Hu et al. 2022, section 4.1), which are merged
+        into them afterwards. "lora" needs peft, the extra `lora`, and a backbone with
+        linear layers; it takes a higher `lr`.
+    lora_rank : int, default=8
+        Rank of the adapters.
     gradual_unfreezing : bool, default=False
         Release the last stage first, and one more with each epoch, down to
         `freeze_depth` (Howard and Ruder 2018, section 3.3).
@@ -103,12 +110,20 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         Side of the square that images are resized to, in pixels. None is the size the
         network was trained with; a smaller one is faster. A fitted estimator given as
         `backbone` has a size of its own, and no other one is allowed.
-    augment : {"light", "standard"}, callable or None, default=None
+    augment : {"light", "standard", "randaugment"}, callable or None, default=None
         Random changes of the training images: "light" moves, turns and lightens a
-        little; "standard" crops, mirrors and changes colours; or a torchvision v2
-        transform of (3, size, size) tensors in [0, 1]. The frozen part runs anew for
-        every changed image then. With everything frozen the head is fitted to the
-        images and `max_epochs` changed copies of each.
+        little; "standard" crops, mirrors and changes colours; "randaugment" makes two
+        changes drawn from fourteen (Cubuk et al. 2020); or a torchvision v2 transform
+        of (3, size, size) tensors in [0, 1]. The frozen part runs anew for every
+        changed image then. With everything frozen the head is fitted to the images and
+        `max_epochs` changed copies of each.
+    mixup : float, default=0.0
+        Training images are laid over each other in pairs, and so are their targets:
+        both parameters of the beta distribution that the shares are drawn from (Zhang
+        et al. 2018, section 2); 0 is none. Only gradient steps see mixed images.
+    cutmix : float, default=0.0
+        The same for patches of one image pasted into another (Yun et al. 2019, section
+        3.1). With `mixup` one of the two is drawn for each batch.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -190,6 +205,8 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         optimizer: Any = "adamw",
         lr_schedule: str = "cosine",
         warmup_fraction: float = 0.1,
+        trainable: str = "all",
+        lora_rank: int = 8,
         gradual_unfreezing: bool = False,
         weight_averaging: bool = False,
         max_epochs: int = 10,
@@ -206,6 +223,8 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
         augment: Any = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         device: Any = "auto",
         precision: str = "auto",
         cache: bool | str | os.PathLike[str] = True,
@@ -226,6 +245,8 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
         self.warmup_fraction = warmup_fraction
+        self.trainable = trainable
+        self.lora_rank = lora_rank
         self.gradual_unfreezing = gradual_unfreezing
         self.weight_averaging = weight_averaging
         self.max_epochs = max_epochs
@@ -242,6 +263,8 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         self.image_shape = image_shape
         self.image_size = image_size
         self.augment = augment
+        self.mixup = mixup
+        self.cutmix = cutmix
         self.device = device
         self.precision = precision
         self.cache = cache

@@ -6,7 +6,7 @@ from typing import Any
 
 from sktransfer._estimator import PretrainedEstimator
 from sktransfer.backbones import Backbone, recall_backbone
-from sktransfer.features import open_notes
+from sktransfer.features import PreparedImages, PreparedTexts, inputs_of, open_notes
 from sktransfer.inputs import TextSamples, as_texts
 
 
@@ -20,6 +20,14 @@ class TextEstimator(PretrainedEstimator):
         options = {"pooling": self.pooling, "max_length": self.max_length}
         notes = open_notes(self.cache)
         return recall_backbone(notes, self.backbone, "text", **options)
+
+    def _augmented(self, samples: Any, backbone: Backbone) -> PreparedTexts | None:
+        if not self.token_dropout:
+            return None
+        special_ids = backbone.preprocessing.tokenizer.all_special_ids
+        records = inputs_of(backbone, samples)
+        assert not isinstance(records, PreparedImages)
+        return PreparedTexts(records, self.token_dropout, special_ids)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -55,6 +55,13 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         How the learning rate falls to 0 after the warm-up, or that it does not.
     warmup_fraction : float, default=0.1
         Share of the training steps over which the learning rate rises to `lr`.
+    trainable : {"all", "lora"}, default="all"
+        What trains of the released stages: all weights, or low-rank adapters beside
+        those of linear layers (LoRA, Hu et al. 2022, section 4.1), which are merged
+        into them afterwards. "lora" needs peft, the extra `lora`, and a backbone with
+        linear layers; it takes a higher `lr`.
+    lora_rank : int, default=8
+        Rank of the adapters.
     gradual_unfreezing : bool, default=False
         Release the last stage first, and one more with each epoch, down to
         `freeze_depth` (Howard and Ruder 2018, section 3.3).
@@ -102,6 +109,11 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         One embedding of a text from its tokens' states: their mean, or the state of the
         first token. "auto" is what the model's own folder says, or what the fitted
         estimator given as `backbone` had, else the mean.
+    token_dropout : float, default=0.0
+        Share of the tokens of a text that are left out at random in each training step
+        (Iyyer et al. 2015, section 3.2). The frozen part runs anew for every step then.
+        With everything frozen the head is fitted to the texts and `max_epochs` changed
+        copies of each.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -179,6 +191,8 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         optimizer: Any = "adamw",
         lr_schedule: str = "cosine",
         warmup_fraction: float = 0.1,
+        trainable: str = "all",
+        lora_rank: int = 8,
         gradual_unfreezing: bool = False,
         weight_averaging: bool = False,
         max_epochs: int = 3,
@@ -194,6 +208,7 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         threshold: Any = 0.5,
         max_length: int | None = None,
         pooling: str = "auto",
+        token_dropout: float = 0.0,
         device: Any = "auto",
         precision: str = "auto",
         cache: bool | str | os.PathLike[str] = True,
@@ -213,6 +228,8 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         self.optimizer = optimizer
         self.lr_schedule = lr_schedule
         self.warmup_fraction = warmup_fraction
+        self.trainable = trainable
+        self.lora_rank = lora_rank
         self.gradual_unfreezing = gradual_unfreezing
         self.weight_averaging = weight_averaging
         self.max_epochs = max_epochs
@@ -228,6 +245,7 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         self.threshold = threshold
         self.max_length = max_length
         self.pooling = pooling
+        self.token_dropout = token_dropout
         self.device = device
         self.precision = precision
         self.cache = cache

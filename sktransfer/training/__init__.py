@@ -1,6 +1,6 @@
 """The trainable part: tasks, heads, learning rates, schedules, device."""
 
-from sktransfer.training._augment import resolve_augment
+from sktransfer.training._augment import Mix, resolve_augment, resolve_mix
 from sktransfer.training._device import autocast, resolve_device, training_context
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
@@ -18,6 +18,7 @@ from sktransfer.training._tasks import (
 __all__ = [
     "OPTIMIZERS",
     "FineTunedNetwork",
+    "Mix",
     "Multiclass",
     "Multilabel",
     "Multitask",
@@ -30,5 +31,6 @@ __all__ = [
     "forward",
     "resolve_augment",
     "resolve_device",
+    "resolve_mix",
     "training_context",
 ]

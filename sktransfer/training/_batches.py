@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +13,22 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sktransfer.features import PreparedImages, Record
+from sktransfer.backbones import Backbone, Cut, collate
+from sktransfer.features import (
+    PreparedImages,
+    PreparedTexts,
+    Record,
+    make_batch,
+    record_lengths,
+    stack,
+)
+from sktransfer.training._augment import Mix
 
+Records = Sequence[Record] | PreparedImages | PreparedTexts
+Collate = Callable[[Sequence[Record]], dict[str, torch.Tensor]]
 Sample = tuple[Record, Any, float]
-#: Targets and weights of samples.
-Wanted = tuple[torch.Tensor, torch.Tensor]
+#: Targets and weights of samples; and where images are mixed the shares of each.
+Wanted = tuple[torch.Tensor, ...]
 Batch = tuple[dict[str, torch.Tensor], Wanted]
 
 
@@ -25,7 +37,7 @@ class TrainingSet(Dataset[Sample]):
 
     Parameters
     ----------
-    records : sequence of Record or PreparedImages
+    records : sequence of Record, PreparedImages or PreparedTexts
         What the network takes of each sample.
     targets : ndarray of shape (n_samples, ...)
         The task's.
@@ -35,7 +47,7 @@ class TrainingSet(Dataset[Sample]):
 
     def __init__(
         self,
-        records: Sequence[Record] | PreparedImages,
+        records: Records,
         targets: np.ndarray,
         weights: np.ndarray,
     ) -> None:
@@ -66,13 +78,16 @@ class BatchLoader:
         Processes that prepare samples.
     pin_memory : bool, default=False
         Whether to lay batches where a GPU can fetch them while it computes.
+    mix : callable or None, default=None
+        Mixes the images of a batch.
     """
 
-    collate: Callable[[Sequence[Record]], dict[str, torch.Tensor]]
+    collate: Collate
     seed: int
     lengths: Sequence[int] | None = None
     num_workers: int = 0
     pin_memory: bool = False
+    mix: Mix | None = None
 
     def __call__(self, dataset: Dataset[Any], batch_size: int) -> DataLoader[Any]:
         generator = torch.Generator().manual_seed(self.seed)
@@ -89,11 +104,15 @@ class BatchLoader:
         )
 
     def collate_samples(self, samples: Sequence[Sample]) -> Batch:
-        """Return `(inputs, (targets, weights))`."""
+        """Return `(inputs, (targets, weights))`, and the shares of mixed images."""
         records, targets, weights = zip(*samples, strict=True)
         stacked = torch.from_numpy(np.stack(targets))
         wanted = stacked, torch.tensor(weights, dtype=torch.float32)
-        return self.collate(records), wanted
+        inputs = self.collate(records)
+        if self.mix is None:
+            return inputs, wanted
+        mixed, shares = self.mix(inputs["pixel_values"])
+        return inputs | {"pixel_values": mixed}, (*wanted, shares)
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:
@@ -161,6 +180,24 @@ class GroupedBatches(Sampler[list[int]]):
         ]
         for index in torch.randperm(len(batches), generator=self.generator).tolist():
             yield batches[index]
+
+
+def collate_for(backbone: Backbone, cut: Cut, records: Records) -> Collate:
+    """Return what makes a batch of records."""
+    if isinstance(records, PreparedImages):
+        # Worker processes make these batches: they get no backbone to unpickle.
+        return stack
+    if isinstance(records, PreparedTexts):
+        padding = {"input_ids": backbone.preprocessing.pad_token_id}
+        return functools.partial(collate, padding=padding)
+    return functools.partial(make_batch, backbone, cut)
+
+
+def lengths_of(backbone: Backbone, cut: Cut, records: Records) -> list[int] | None:
+    """Return the length of each record in tokens; None where all are the same."""
+    if isinstance(records, PreparedTexts):
+        return records.lengths()
+    return record_lengths(backbone, cut, records)
 
 
 def draw_seed() -> int:

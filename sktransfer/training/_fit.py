@@ -13,18 +13,15 @@ import numpy as np
 import torch
 
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import (
-    PreparedImages,
-    Record,
-    make_batch,
-    record_lengths,
-    stack,
-)
+from sktransfer.features import PreparedImages
 from sktransfer.training._batches import (
     BatchLoader,
+    Records,
     TrainingSet,
+    collate_for,
     count_batches,
     draw_seed,
+    lengths_of,
 )
 from sktransfer.training._callbacks import (
     RateFactor,
@@ -35,6 +32,7 @@ from sktransfer.training._callbacks import (
 from sktransfer.training._device import autocast, own_randomness, training_context
 from sktransfer.training._forward import forward
 from sktransfer.training._heads import build_head
+from sktransfer.training._lora import add_adapters, merge_adapters
 from sktransfer.training._module import FineTunedNetwork, new_network
 from sktransfer.training._net import OPTIMIZERS, FineTuningNet
 from sktransfer.training._probe import fit_probe
@@ -112,14 +110,20 @@ class _Fit:
         network = new_network(
             self.backbone, self.cut, self.freeze_depth, head, recipe.dropout
         )
+        adapts = recipe.trainable == "lora" and network.released
+        if adapts:
+            add_adapters(network, recipe.lora_rank)
+            network.release(self.freeze_depth)
         network.to(self.device)
         if recipe.probe:
-            fit_probe(self.cut, network, data, recipe, self.device)
+            fit_probe(self.backbone, self.cut, network, data, recipe, self.device)
         records = data.records if data.augmented is None else data.augmented
         training_set = TrainingSet(records, data.targets, data.weights)
         net = self._new_net(network, data, training_set, held_out)
         scheduled = recipe.max_epochs if self.learns else 0
         net.run(training_set, scheduled if n_epochs is None else n_epochs)
+        if adapts:
+            merge_adapters(network)
         return network, net
 
     def _new_net(
@@ -130,13 +134,13 @@ class _Fit:
         held_out: TrainingData | None,
     ) -> FineTuningNet:
         recipe, records = self.recipe, training_set.records
-        changes = isinstance(records, PreparedImages) and records.augment is not None
         loader = BatchLoader(
-            _collate(self.backbone, self.cut, records),
+            collate_for(self.backbone, self.cut, records),
             seed=draw_seed(),
-            lengths=record_lengths(self.backbone, self.cut, records),
+            lengths=lengths_of(self.backbone, self.cut, records),
             num_workers=_workers(recipe, records),
             pin_memory=self.device.type == "cuda",
+            mix=data.mix,
         )
         evaluate = None
         if held_out is not None:
@@ -149,7 +153,7 @@ class _Fit:
                 "layer_decay": recipe.layer_decay,
                 "weight_decay": recipe.weight_decay,
             },
-            front=self.cut.tail_batch if changes else None,
+            front=None if data.augmented is None else self.cut.tail_batch,
             context=training_context(recipe.precision, self.device),
             penalty=self._penalty(network),
             evaluate=evaluate,
@@ -181,13 +185,15 @@ class _Fit:
 
     def _penalty(self, network: FineTunedNetwork) -> Callable[[], torch.Tensor] | None:
         """Return what pulls weights towards the pretrained ones, if anything does."""
+        if not self.recipe.l2_sp:
+            return None
         pristine = dict(self.cut.tail.named_parameters())
         pairs = [
             (weights, pristine[name])
             for name, weights in network.tail.named_parameters()
             if weights.requires_grad
         ]
-        if not self.recipe.l2_sp or not pairs:
+        if not pairs:
             return None
         return functools.partial(_squared_distance, pairs, self.recipe.l2_sp / 2)
 
@@ -227,17 +233,7 @@ def _squared_distance(
     )
 
 
-def _collate(
-    backbone: Backbone, cut: Cut, records: Sequence[Record] | PreparedImages
-) -> Callable[[Sequence[Record]], dict[str, torch.Tensor]]:
-    """Return what makes a batch of records."""
-    if isinstance(records, PreparedImages):
-        # Worker processes make these batches: they get no backbone to unpickle.
-        return stack
-    return functools.partial(make_batch, backbone, cut)
-
-
-def _workers(recipe: Recipe, records: Sequence[Record] | PreparedImages) -> int:
+def _workers(recipe: Recipe, records: Records) -> int:
     """Return how many processes prepare records: none where they are at hand."""
     return recipe.num_workers if isinstance(records, PreparedImages) else 0
 

@@ -47,12 +47,16 @@ class FineTunedNetwork(nn.Module):
         self.head = head
         self.depth = depth
         self.stage_of = stage_of
+        #: Whether adapters train in place of the tail's own weights.
+        self.adapted = False
         self.eval().release(freeze_depth)
 
     def release(self, freeze_depth: int) -> None:
         """Let the stages from `freeze_depth` on train, and no others."""
         for name, parameter in self.tail.named_parameters():
-            parameter.requires_grad_(self.stage_of.get(name, 0) >= freeze_depth)
+            trains = self.stage_of.get(name, 0) >= freeze_depth
+            trains = trains and (not self.adapted or ".lora_" in name)
+            parameter.requires_grad_(trains)
         if self.training:
             self.eval().train()
 

@@ -110,13 +110,19 @@ class FineTuningNet(NeuralNet):
     def get_loss(
         self,
         y_pred: torch.Tensor,
-        y_true: tuple[torch.Tensor, torch.Tensor],
+        y_true: tuple[torch.Tensor, ...],
         X: Any = None,
         training: bool = False,
     ) -> torch.Tensor:
         """Return the mean weighted loss; weights have a mean of 1."""
-        targets, weights = (tensor.to(self.device) for tensor in y_true)
-        loss = (self.task.losses(y_pred, targets) * weights).mean()
+        targets, weights, *shares = (tensor.to(self.device) for tensor in y_true)
+        losses = self.task.losses(y_pred, targets) * weights
+        if shares:
+            # The rest of a mixed image is of the one before it.
+            other = targets.roll(1, 0), weights.roll(1, 0)
+            rest = self.task.losses(y_pred, other[0]) * other[1]
+            losses = shares[0] * losses + (1 - shares[0]) * rest
+        loss = losses.mean()
         return loss if self.penalty is None else loss + self.penalty()
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:

@@ -7,9 +7,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from sktransfer.backbones import Cut, StoredState
-from sktransfer.features import PreparedImages, stack
-from sktransfer.training._batches import BatchLoader, TrainingSet, draw_seed
+from sktransfer.backbones import Backbone, Cut, StoredState
+from sktransfer.features import PreparedImages, PreparedTexts, stack
+from sktransfer.training._batches import (
+    BatchLoader,
+    TrainingSet,
+    collate_for,
+    draw_seed,
+)
 from sktransfer.training._device import autocast, training_context
 from sktransfer.training._heads import is_plain_linear, solve_linear
 from sktransfer.training._module import FineTunedNetwork
@@ -24,6 +29,7 @@ _HEAD_REMEDY = "That is the head alone: scale its outputs down, or set probe=Fal
 
 
 def fit_probe(
+    backbone: Backbone,
     cut: Cut,
     network: FineTunedNetwork,
     data: TrainingData,
@@ -34,8 +40,10 @@ def fit_probe(
 
     Parameters
     ----------
+    backbone : Backbone
+        On `device`.
     cut : Cut
-        Where the tail of `network` was cut off, on `device`.
+        Where the tail of `network` was cut off.
     network : FineTunedNetwork
         On `device`; its head is fitted in place.
     data : TrainingData
@@ -47,10 +55,11 @@ def fit_probe(
     """
     assert data.embeddings is not None
     draws = [data.embeddings]
-    if data.augmented is not None and not network.released:
-        # No gradient step will see changed images, so the head is shown some.
+    changing = data.augmented
+    if changing is not None and changing.changes and not network.released:
+        # No gradient step will see changed samples, so the head is shown some.
         draws += [
-            _embed(data.augmented, cut, recipe, device)
+            _embed(backbone, cut, changing, recipe, device)
             for _ in range(recipe.max_epochs)
         ]
     features = np.concatenate(draws)
@@ -64,13 +73,17 @@ def fit_probe(
 
 
 def _embed(
-    images: PreparedImages, cut: Cut, recipe: Recipe, device: torch.device
+    backbone: Backbone,
+    cut: Cut,
+    changing: PreparedImages | PreparedTexts,
+    recipe: Recipe,
+    device: torch.device,
 ) -> np.ndarray:
-    """Return the embeddings of images, (n_samples, n_features) float32."""
+    """Return the embeddings of changing samples, (n_samples, n_features) float32."""
     loader = DataLoader(
-        images,
+        changing,
         batch_size=recipe.batch_size,
-        collate_fn=stack,
+        collate_fn=collate_for(backbone, cut, changing),
         num_workers=recipe.num_workers,
         generator=torch.Generator().manual_seed(draw_seed()),
     )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktransfer.features import PreparedImages, Record
+from sktransfer.features import PreparedImages, PreparedTexts, Record
+from sktransfer.training._augment import Mix
 from sktransfer.training._heads import Head
 from sktransfer.training._tasks import Task
 
@@ -28,6 +29,8 @@ class Recipe:
     optimizer: str | type[torch.optim.Optimizer]
     lr_schedule: str
     warmup_fraction: float
+    trainable: str
+    lora_rank: int
     gradual_unfreezing: bool
     weight_averaging: bool
     max_epochs: int
@@ -63,9 +66,11 @@ class TrainingData:
     embeddings : ndarray of shape (n_samples, n_features) or None
         What the backbone, as it was pretrained, makes of each sample; needed for the
         probe only.
-    augmented : PreparedImages or None
+    augmented : PreparedImages, PreparedTexts or None
         The same samples before the front, changed at random each time they are asked
         for; trained on in place of `records`.
+    mix : callable or None
+        Mixes the augmented images of a batch.
     targets : ndarray of shape (n_samples, ...)
         The task's.
     weights : ndarray of shape (n_samples,)
@@ -75,7 +80,8 @@ class TrainingData:
     task: Task
     records: Sequence[Record] | PreparedImages
     embeddings: np.ndarray | None
-    augmented: PreparedImages | None
+    augmented: PreparedImages | PreparedTexts | None
+    mix: Mix | None
     targets: np.ndarray
     weights: np.ndarray
 
