@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer._predictor import PretrainedPredictor, Targets
+from sktransfer._fitting import Targets
+from sktransfer._predictor import PretrainedPredictor
 from sktransfer.inputs import Labels, encode_labels, weigh_classes
 from sktransfer.training import Multiclass, Multilabel, Multitask, Task
 
@@ -21,10 +22,71 @@ class PretrainedClassifier(ClassifierMixin, PretrainedPredictor):
     `label_smoothing` and `threshold`.
     """
 
-    def _targets(self, y: Any, weights: np.ndarray) -> Targets:
-        labels = encode_labels(y, len(weights))
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one epoch more, at a constant rate, on a batch of samples.
+
+        The first call starts as `fit` does: with the probe.
+
+        Parameters
+        ----------
+        X : array-like
+            As in `fit`.
+        y : array-like of shape (n_samples,) or (n_samples, n_columns)
+            Labels.
+        classes : array-like of shape (n_classes,), or list of these, default=None
+            All labels that will come, needed in the first call; for `y` of several
+            columns those of each. Not needed for an indicator matrix.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the samples; they count within the batch.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`, or if `classes` are missing, or are not those of the first
+            call, or do not contain a label.
+        """
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} depends on all samples, and "
+                "partial_fit sees a batch. Compute the weights of the classes with "
+                "sklearn.utils.class_weight.compute_class_weight, and give them as a "
+                "dict."
+            )
+        self._check_classes(y, classes)
+        return self._step(X, y, sample_weight, classes)
+
+    def _check_classes(self, y: Any, classes: Any) -> None:
+        """Raise scikit-learn's errors for the `classes` of `partial_fit`."""
+        if not hasattr(self, "classes_"):
+            if classes is None and encode_labels(y, len(y)).kind != "multilabel":
+                raise ValueError(
+                    "classes must be passed on the first call to partial_fit."
+                )
+        elif classes is not None:
+            several = isinstance(self.classes_, list)
+            known = self.classes_ if several else [self.classes_]
+            given = list(classes) if several else [classes]
+            if len(known) != len(given) or not all(
+                map(np.array_equal, known, map(np.unique, given))
+            ):
+                raise ValueError(
+                    f"`classes={classes!r}` is not the same as on last call to "
+                    f"partial_fit, was: {self.classes_!r}"
+                )
+
+    def _targets(
+        self, y: Any, weights: np.ndarray, goes_on: bool, classes: Any
+    ) -> Targets:
+        labels = encode_labels(y, len(weights), self.classes_ if goes_on else classes)
         weights = weigh_classes(self.class_weight, labels, weights)
-        if labels.kind == "multiclass":
+        if labels.kind == "multiclass" and not goes_on and classes is None:
             present = np.unique(labels.codes[weights > 0])
             if len(present) < 2:
                 raise ValueError(

@@ -43,9 +43,13 @@ def _check_together(name: str, parameters: dict[str, Any]) -> None:
     """Raise a clear error for parameters that contradict each other."""
     if parameters.get("weight_averaging") and parameters["early_stopping"]:
         raise ValueError(
-            f"{name} can't have both early_stopping=True, which keeps the weights of "
-            "one epoch, and weight_averaging=True, which averages those of several. "
-            "Set one of them to False."
+            f"{name} can't have both early_stopping=True, which keeps one epoch's "
+            "weights, and weight_averaging=True. Set one of them to False."
+        )
+    if parameters.get("checkpoint") is not None and parameters["random_state"] is None:
+        raise ValueError(
+            f"{name} with a checkpoint must come to the same result in another "
+            "process. Set random_state to an int."
         )
     if parameters.get("trainable") == "lora" and parameters["l2_sp"]:
         raise ValueError(
@@ -215,14 +219,20 @@ def _is_optimizer(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
 
 
-def _cache(value: Any) -> None:
-    wanted = "True, False, or a folder (str or path)"
-    if isinstance(value, bool | np.bool_):
-        return
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise _Invalid(wanted)
-    if os.path.exists(value) and not os.path.isdir(value):
-        raise _Invalid(wanted, " There is a file of that name.")
+def _folder(*others: Any) -> Check:
+    wanted = ", ".join([*map(repr, others), "or a folder (str or path)"])
+
+    def check(value: Any) -> None:
+        if value is None or isinstance(value, bool | np.bool_):
+            if value in others:
+                return
+            raise _Invalid(wanted)
+        if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+            raise _Invalid(wanted)
+        if os.path.exists(value) and not os.path.isdir(value):
+            raise _Invalid(wanted, " There is a file of that name.")
+
+    return check
 
 
 def _image_shape(value: Any) -> None:
@@ -262,6 +272,8 @@ _CHECKS: dict[str, Check] = {
     "n_iter_no_change": _integer(1),
     "tol": _number(0.0),
     "refit": _boolean,
+    "warm_start": _boolean,
+    "checkpoint": _folder(None),
     "batch_size": _integer(1),
     "class_weight": _class_weight,
     "threshold": _threshold,
@@ -280,7 +292,7 @@ _CHECKS: dict[str, Check] = {
     "cutmix": _number(0.0),
     "token_dropout": _number(0.0, 1.0),
     "device": _device,
-    "cache": _cache,
+    "cache": _folder(True, False),
     "precision": _one_of("auto", "float32", "bfloat16"),
     "num_workers": _integer(0),
     "verbose": _number(0),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,9 +13,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktransfer._estimator import PretrainedEstimator, columns_of
+from sktransfer._fitting import Targets, checkpoint_of
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import PreparedImages, PreparedTexts, stacked_states
+from sktransfer.features import (
+    PreparedImages,
+    PreparedTexts,
+    stacked_states,
+)
 from sktransfer.inputs import (
     ImageSamples,
     TextSamples,
@@ -24,6 +29,7 @@ from sktransfer.inputs import (
     merge_repeated,
 )
 from sktransfer.training import (
+    FineTunedNetwork,
     Mix,
     Recipe,
     Task,
@@ -40,30 +46,19 @@ if TYPE_CHECKING:
 #: Samples whose activations are in memory at a time during prediction.
 _CHUNK = 1024
 
+#: How `partial_fit` trains: at a constant rate, and without looking back.
+_ONE_STEP: dict[str, Any] = {
+    "max_epochs": 1,
+    "lr_schedule": "constant",
+    "warmup_fraction": 0.0,
+    "early_stopping": False,
+    "select_best": False,
+    "gradual_unfreezing": False,
+    "weight_averaging": False,
+}
+
 #: What the history tells of an epoch, as far as it was measured.
 _HISTORY = ("epoch", "train_loss", "valid_loss", "valid_score", "dur")
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What an estimator is to learn from its `y`.
-
-    Parameters
-    ----------
-    task : Task
-        In the terms of `training`.
-    targets : ndarray of shape (n_samples, ...)
-        The task's.
-    weights : ndarray of shape (n_samples,)
-        Weights of the samples.
-    fitted : dict
-        What the fitted estimator has of it, by the names of its attributes.
-    """
-
-    task: Task
-    targets: np.ndarray
-    weights: np.ndarray
-    fitted: dict[str, Any]
 
 
 class PretrainedPredictor(PretrainedEstimator):
@@ -74,8 +69,13 @@ class PretrainedPredictor(PretrainedEstimator):
     """
 
     @abstractmethod
-    def _targets(self, y: Any, weights: np.ndarray) -> Targets:
-        """Return what is to be learnt from validated `y`."""
+    def _targets(
+        self, y: Any, weights: np.ndarray, goes_on: bool, classes: Any
+    ) -> Targets:
+        """Return what is to be learnt from validated `y`.
+
+        If training goes on it is what it was. `classes` are those of batches to come.
+        """
 
     @abstractmethod
     def _augmented(
@@ -115,11 +115,27 @@ class PretrainedPredictor(PretrainedEstimator):
             If the backbone's weights can't be had.
         """
         check_parameters(self)
+        start = self.module_ if self.warm_start and hasattr(self, "module_") else None
+        self._fit(X, y, sample_weight, self._recipe(), start, resumes=True)
+        return self
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        recipe: Recipe,
+        start: FineTunedNetwork | None,
+        *,
+        classes: Any = None,
+        resumes: bool = False,
+    ) -> None:
+        """Fit by a recipe, from a start or from the probe, and keep the result."""
         samples = self._samples(X)
         columns = columns_of(X)
         weights = check_weights(sample_weight, len(samples))
         weights = np.ones(len(samples)) if weights is None else weights
-        wanted = self._targets(y, weights)
+        wanted = self._targets(y, weights, start is not None, classes)
         kept = np.flatnonzero(wanted.weights)
         merged = merge_repeated(
             samples.take(kept), wanted.targets[kept], wanted.weights[kept]
@@ -130,8 +146,18 @@ class PretrainedPredictor(PretrainedEstimator):
         depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
         placed = backbone.on(device)
         cut = placed.cut(depth)
+        self._check_start(start, backbone, depth)
         data = self._training_data(placed, cut, wanted.task, *merged, device)
-        network, net = fine_tune(placed, cut, depth, data, self._recipe(), seed, device)
+        checkpoint = None
+        if resumes and self.checkpoint is not None:
+            checkpoint = checkpoint_of(
+                self, placed, depth, data, merged[0], seed, start
+            )
+        network, net = fine_tune(
+            *(placed, cut, depth, data, recipe, seed, device),
+            start=start,
+            checkpoint=checkpoint,
+        )
         # All at once and last: a fit that is interrupted changes nothing.
         self._set_columns(columns)
         self.__dict__.update(wanted.fitted)
@@ -145,7 +171,35 @@ class PretrainedPredictor(PretrainedEstimator):
         self._history = [_public_row(row) for row in net.history]
         self.n_iter_ = len(self._history)
         self.best_epoch_ = self.n_iter_ if net.best_epoch is None else net.best_epoch
+
+    def _step(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
+        """Train for one epoch more on samples that may be others than before."""
+        check_parameters(self)
+        known = hasattr(self, "module_")
+        before = self._history if known else []
+        recipe = dataclasses.replace(self._recipe(), **_ONE_STEP)
+        start = self.module_ if known else None
+        self._fit(X, y, sample_weight, recipe, start, classes=classes)
+        rows = [{**row, "epoch": len(before) + 1} for row in self._history]
+        self._history = [*before, *rows]
+        self.n_iter_ = self.best_epoch_ = len(self._history)
         return self
+
+    def _check_start(
+        self, start: FineTunedNetwork | None, backbone: Backbone, depth: int
+    ) -> None:
+        """Raise a clear error if another fit can't go on from a trained network."""
+        if start is None:
+            return
+        before = self.backbone_.fingerprint, self.freeze_depth_
+        if before != (backbone.fingerprint, depth):
+            raise ValueError(
+                "Training goes on (warm_start=True, or partial_fit) with the backbone "
+                f"and the freeze depth of the last fit: {self.backbone_.name!r} and "
+                f"{self.freeze_depth_}. Got {backbone.name!r} and {depth}. To start "
+                "from what was trained at another depth, give the fitted estimator as "
+                "the 'backbone' of a new one."
+            )
 
     def _training_data(
         self,

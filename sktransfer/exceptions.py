@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BackboneNotFoundError",
     "CacheWarning",
+    "CheckpointWarning",
     "WeightsMismatchError",
     "WeightsUnavailableError",
 ]
@@ -42,4 +43,11 @@ class CacheWarning(UserWarning):
     Results are right nevertheless: what isn't stored is computed again, and only time
     is lost. The message says what happened, where, and what can be done. A process
     warns at most once about a folder.
+    """
+
+
+class CheckpointWarning(UserWarning):
+    """The checkpoint of a fit can't be written or read.
+
+    The result is right nevertheless; only an interruption costs more.
     """

@@ -13,7 +13,7 @@ from sktransfer.features._prepared import (
     stack,
     tail_batches,
 )
-from sktransfer.features._store import Info, Store, open_store
+from sktransfer.features._store import Info, Store, open_store, versions
 
 __all__ = [
     "Extraction",
@@ -31,4 +31,5 @@ __all__ = [
     "stack",
     "stacked_states",
     "tail_batches",
+    "versions",
 ]

@@ -95,6 +95,9 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
     refit : bool, default=True
         After `early_stopping` or `select_best` has found the best epoch, train on all
         samples up to it. False keeps the network that has not seen those held out.
+    warm_start : bool, default=False
+        Go on from the network of the last fit instead of the probe, with the same
+        classes, freeze depth and backbone.
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
     class_weight : dict, "balanced", list of dict or None, default=None
@@ -137,6 +140,11 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         given. False keeps them for the length of one fit.
     num_workers : int, default=0
         Processes that decode and prepare images during training and prediction.
+    checkpoint : path or None, default=None
+        Folder where the state of training is written after each epoch. A fit that was
+        killed, and is called again with the same parameters and data, goes on from
+        there to the same result; `callbacks` see only what is left. The file is removed
+        when the fit is over. Needs a `random_state`.
     random_state : int, RandomState instance or None, default=None
         Fixes the order of samples, dropout, augmentation that draws from torch and the
         start of a random head. Pass an int for the same result in every fit.
@@ -217,6 +225,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         n_iter_no_change: int = 3,
         tol: float = 1e-4,
         refit: bool = True,
+        warm_start: bool = False,
         batch_size: int = 16,
         class_weight: Any = None,
         threshold: Any = 0.5,
@@ -229,6 +238,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         precision: str = "auto",
         cache: bool | str | os.PathLike[str] = True,
         num_workers: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
         random_state: Any = None,
         verbose: int = 0,
         callbacks: Any = None,
@@ -257,6 +267,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.refit = refit
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.class_weight = class_weight
         self.threshold = threshold
@@ -269,6 +280,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         self.precision = precision
         self.cache = cache
         self.num_workers = num_workers
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks

@@ -92,6 +92,9 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
     refit : bool, default=True
         After `early_stopping` or `select_best` has found the best epoch, train on all
         samples up to it. False keeps the network that has not seen those held out.
+    warm_start : bool, default=False
+        Go on from the network of the last fit instead of the probe, with the same
+        targets, freeze depth and backbone.
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
     image_shape : tuple of int, default=None
@@ -128,6 +131,11 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         given. False keeps them for the length of one fit.
     num_workers : int, default=0
         Processes that decode and prepare images during training and prediction.
+    checkpoint : path or None, default=None
+        Folder where the state of training is written after each epoch. A fit that was
+        killed, and is called again with the same parameters and data, goes on from
+        there to the same result; `callbacks` see only what is left. The file is removed
+        when the fit is over. Needs a `random_state`.
     random_state : int, RandomState instance or None, default=None
         Fixes the order of samples, dropout, augmentation that draws from torch and the
         start of a random head. Pass an int for the same result in every fit.
@@ -206,6 +214,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         n_iter_no_change: int = 3,
         tol: float = 1e-4,
         refit: bool = True,
+        warm_start: bool = False,
         batch_size: int = 16,
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
@@ -216,6 +225,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         precision: str = "auto",
         cache: bool | str | os.PathLike[str] = True,
         num_workers: int = 0,
+        checkpoint: str | os.PathLike[str] | None = None,
         random_state: Any = None,
         verbose: int = 0,
         callbacks: Any = None,
@@ -244,6 +254,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.refit = refit
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.image_shape = image_shape
         self.image_size = image_size
@@ -254,6 +265,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         self.precision = precision
         self.cache = cache
         self.num_workers = num_workers
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks

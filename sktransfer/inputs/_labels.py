@@ -34,7 +34,7 @@ class Labels:
     codes: np.ndarray
 
 
-def encode_labels(y: Any, n_samples: int) -> Labels:
+def encode_labels(y: Any, n_samples: int, classes: Any = None) -> Labels:
     """Encode labels.
 
     Parameters
@@ -45,18 +45,27 @@ def encode_labels(y: Any, n_samples: int) -> Labels:
         several columns None and NaN stand for a label that is not known.
     n_samples : int
         Number of samples in `X`.
+    classes : array-like of shape (n_classes,), list of these or None, default=None
+        All labels that there are, in the form of `Labels.classes`. None is those that
+        occur.
 
     Raises
     ------
     TypeError
         If the labels of a column cannot be sorted (strings among numbers).
     ValueError
-        If `y` is missing, of the wrong length, continuous, or without any label in a
-        column.
+        If `y` is missing, of the wrong length, continuous, without any label in a
+        column, or has a label or columns that `classes` have not.
     """
     columns = _several_columns(y)
+    several = isinstance(classes, list | tuple) and np.ndim(classes[0]) == 1
+    n_columns = 1 if columns is None else len(columns)
+    if several and len(classes) != n_columns:
+        raise ValueError(
+            f"y has {n_columns} column(s), but there are classes of {len(classes)}."
+        )
     if columns is None:
-        return Labels("multiclass", *encode_targets(y, n_samples))
+        return Labels("multiclass", *_among(*encode_targets(y, n_samples), classes))
     check_consistent_length(range(n_samples), columns[0])
     known = [~np.fromiter(map(is_missing, c), bool, len(c)) for c in columns]
     for position, told in enumerate(known):
@@ -66,23 +75,52 @@ def encode_labels(y: Any, n_samples: int) -> Labels:
                 "sample at least in each column."
             )
     pairs = list(zip(columns, known, strict=True))
-    if all(_indicates(column[told]) for column, told in pairs):
+    if not several and all(_indicates(column[told]) for column, told in pairs):
+        if classes is not None and len(classes) != n_columns:
+            raise ValueError(
+                f"y has {n_columns} columns, but there are {len(classes)} labels."
+            )
         codes = np.full((n_samples, len(columns)), np.nan, dtype=np.float32)
         for position, (column, told) in enumerate(pairs):
             codes[told, position] = column[told].astype(np.float32)
         return Labels("multilabel", np.arange(len(columns)), codes)
     indices = np.full((n_samples, len(columns)), -1, dtype=np.int64)
-    classes = []
+    if classes is not None and not several:
+        raise ValueError(
+            "y has a class for each of several columns; expected classes of each "
+            "column, as a list of arrays."
+        )
+    found = []
     for position, (column, told) in enumerate(pairs):
+        among = None if classes is None else classes[position]
         # As a list, for the type that the labels have without missing ones.
-        found, indices[told, position] = _encode(column[told].tolist(), position)
-        classes.append(found)
-    return Labels("multitask", classes, indices)
+        labels = column[told].tolist()
+        of_column, indices[told, position] = _encode(labels, position, among)
+        found.append(of_column)
+    return Labels("multitask", found, indices)
 
 
-def _encode(labels: list[Any], position: int) -> tuple[np.ndarray, np.ndarray]:
+def _among(
+    found: np.ndarray, codes: np.ndarray, classes: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return all classes, and codes that are positions among these."""
+    if classes is None:
+        return found, codes
+    every = np.unique(np.asarray(classes))
+    unknown = found[~np.isin(found, every)]
+    if len(unknown):
+        raise ValueError(
+            f"y has the labels {unknown.tolist()}, which are not among the classes "
+            f"{every.tolist()}."
+        )
+    return every, np.searchsorted(every, found)[codes]
+
+
+def _encode(
+    labels: list[Any], position: int, classes: Any
+) -> tuple[np.ndarray, np.ndarray]:
     try:
-        return encode_targets(labels, len(labels))
+        return _among(*encode_targets(labels, len(labels)), classes)
     except (TypeError, ValueError) as error:
         raise type(error)(f"Column {position} of y: {error}") from error
 

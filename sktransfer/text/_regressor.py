@@ -91,6 +91,9 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
     refit : bool, default=True
         After `early_stopping` or `select_best` has found the best epoch, train on all
         samples up to it. False keeps the network that has not seen those held out.
+    warm_start : bool, default=False
+        Go on from the network of the last fit instead of the probe, with the same
+        targets, freeze depth and backbone.
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
     max_length : int, default=None
@@ -116,6 +119,11 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         Where the frozen part's activations are kept, for all fits, predictions and
         processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
         given. False keeps them for the length of one fit.
+    checkpoint : path or None, default=None
+        Folder where the state of training is written after each epoch. A fit that was
+        killed, and is called again with the same parameters and data, goes on from
+        there to the same result; `callbacks` see only what is left. The file is removed
+        when the fit is over. Needs a `random_state`.
     random_state : int, RandomState instance or None, default=None
         Fixes the order of samples, dropout and the start of a random head. Pass an int
         for the same result in every fit.
@@ -193,6 +201,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         n_iter_no_change: int = 3,
         tol: float = 1e-4,
         refit: bool = True,
+        warm_start: bool = False,
         batch_size: int = 16,
         max_length: int | None = None,
         pooling: str = "auto",
@@ -200,6 +209,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         device: Any = "auto",
         precision: str = "auto",
         cache: bool | str | os.PathLike[str] = True,
+        checkpoint: str | os.PathLike[str] | None = None,
         random_state: Any = None,
         verbose: int = 0,
         callbacks: Any = None,
@@ -228,6 +238,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.refit = refit
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.max_length = max_length
         self.pooling = pooling
@@ -235,6 +246,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         self.device = device
         self.precision = precision
         self.cache = cache
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks

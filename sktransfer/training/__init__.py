@@ -1,6 +1,7 @@
 """The trainable part: tasks, heads, learning rates, schedules, device."""
 
 from sktransfer.training._augment import Mix, resolve_augment, resolve_mix
+from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import autocast, resolve_device, training_context
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
@@ -17,6 +18,7 @@ from sktransfer.training._tasks import (
 
 __all__ = [
     "OPTIMIZERS",
+    "Checkpoint",
     "FineTunedNetwork",
     "Mix",
     "Multiclass",

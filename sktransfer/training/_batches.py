@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,13 @@ class BatchLoader:
     num_workers: int = 0
     pin_memory: bool = False
     mix: Mix | None = None
+    generator: torch.Generator = field(init=False, default_factory=torch.Generator)
+
+    def __post_init__(self) -> None:
+        self.generator.manual_seed(self.seed)
 
     def __call__(self, dataset: Dataset[Any], batch_size: int) -> DataLoader[Any]:
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = self.generator
         n_samples = len(dataset)  # type: ignore[arg-type]
         return DataLoader(
             dataset,

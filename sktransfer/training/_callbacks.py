@@ -46,6 +46,14 @@ class RateSchedule(LRScheduler):
             torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the rates have come; the optimizer has the rates."""
+        return {"step": self.lr_scheduler_.last_epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.lr_scheduler_.last_epoch = state["step"]
+
 
 class Unfreezing(Callback):
     """Releases the last stage, and one more in each epoch, down to where the fit goes.
@@ -87,6 +95,7 @@ class WeightAveraging(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.step_ = 0
+        self.module_ = net.module_
         self.average_: AveragedModel | None = None
 
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
@@ -101,3 +110,16 @@ class WeightAveraging(Callback):
         if self.average_ is not None:
             net.module_.load_state_dict(self.average_.module.state_dict())
             self.average_ = None
+        del self.module_
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the mean so far."""
+        average = None if self.average_ is None else self.average_.state_dict()
+        return {"step": self.step_, "average": average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.step_ = state["step"]
+        if state["average"] is not None:
+            self.average_ = AveragedModel(self.module_)
+            self.average_.load_state_dict(state["average"])

@@ -29,6 +29,7 @@ from sktransfer.training._callbacks import (
     Unfreezing,
     WeightAveraging,
 )
+from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import autocast, own_randomness, training_context
 from sktransfer.training._forward import forward
 from sktransfer.training._heads import build_head
@@ -48,8 +49,32 @@ def fine_tune(
     recipe: Recipe,
     seed: int,
     device: torch.device,
+    *,
+    start: FineTunedNetwork | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[FineTunedNetwork, FineTuningNet]:
     """Probe first, then fine-tune (Kumar et al. 2022, section 3.4).
+
+    Parameters
+    ----------
+    backbone : Backbone
+        On `device`.
+    cut : Cut
+        Where its frozen part ends.
+    freeze_depth : int
+        How many stages, from the input, stay frozen.
+    data : TrainingData
+        What to learn from.
+    recipe : Recipe
+        How.
+    seed : int
+        Fixes everything random.
+    device : torch.device
+        Where to compute.
+    start : FineTunedNetwork or None, default=None
+        Where to go on from, in place of the probe.
+    checkpoint : Checkpoint or None, default=None
+        What an interrupted fit goes on from.
 
     Returns
     -------
@@ -58,17 +83,20 @@ def fine_tune(
     net : FineTuningNet
         The skorch net that trained it, with its history.
     """
-    fit = _Fit(backbone, cut, freeze_depth, recipe, device)
+    fit = _Fit(backbone, cut, freeze_depth, recipe, device, start, checkpoint)
     with own_randomness(seed, device):
-        if not (recipe.watches and fit.learns):
-            return fit.run(data)
-        kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
-        network, net = fit.run(data.take(kept), data.take(held_out))
-        if recipe.refit:
-            alone = dataclasses.replace(recipe, callbacks=None)
-            again = dataclasses.replace(fit, recipe=alone)
-            network, refitted = again.run(data, n_epochs=net.best_epoch)
-            net = refitted.with_story_of(net)
+        watches = recipe.watches and fit.learns
+        if watches:
+            kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
+            network, net = fit.run(data.take(kept), data.take(held_out))
+        else:
+            network, net = fit.run(data)
+    if watches and recipe.refit:
+        # Its random numbers are the same if the first run was gone on with.
+        with own_randomness(seed + 1, device):
+            network, refitted = fit.again().run(data, n_epochs=net.best_epoch)
+        net = refitted.with_story_of(net)
+    fit.forget()
     return network, net
 
 
@@ -81,12 +109,33 @@ class _Fit:
     freeze_depth: int
     recipe: Recipe
     device: torch.device
+    start: FineTunedNetwork | None
+    checkpoint: Checkpoint | None
+
+    @property
+    def probes(self) -> bool:
+        """Whether the head is fitted to the embeddings first."""
+        return self.recipe.probe and self.start is None
 
     @property
     def learns(self) -> bool:
         """Whether there is anything left to learn after a probe."""
         released = self.freeze_depth < self.backbone.n_stages
-        return self.recipe.max_epochs > 0 and (released or not self.recipe.probe)
+        return self.recipe.max_epochs > 0 and (released or not self.probes)
+
+    def again(self) -> _Fit:
+        """Return the fit for a second run, which the user's callbacks don't see."""
+        checkpoint = self.checkpoint
+        if checkpoint is not None:
+            checkpoint = dataclasses.replace(checkpoint, key=f"{checkpoint.key}-refit")
+        recipe = dataclasses.replace(self.recipe, callbacks=None)
+        return dataclasses.replace(self, recipe=recipe, checkpoint=checkpoint)
+
+    def forget(self) -> None:
+        """Remove the checkpoints of both runs."""
+        for run in (self, self.again()):
+            if run.checkpoint is not None:
+                run.checkpoint.remove()
 
     def run(
         self,
@@ -110,12 +159,14 @@ class _Fit:
         network = new_network(
             self.backbone, self.cut, self.freeze_depth, head, recipe.dropout
         )
+        if self.start is not None:
+            network.load_state_dict(self.start.state_dict())
         adapts = recipe.trainable == "lora" and network.released
         if adapts:
             add_adapters(network, recipe.lora_rank)
             network.release(self.freeze_depth)
         network.to(self.device)
-        if recipe.probe:
+        if self.probes:
             fit_probe(self.backbone, self.cut, network, data, recipe, self.device)
         records = data.records if data.augmented is None else data.augmented
         training_set = TrainingSet(records, data.targets, data.weights)
@@ -157,6 +208,7 @@ class _Fit:
             context=training_context(recipe.precision, self.device),
             penalty=self._penalty(network),
             evaluate=evaluate,
+            checkpoint=self.checkpoint if self.learns else None,
             optimizer=_optimizer(recipe.optimizer),
             lr=recipe.lr,
             max_epochs=recipe.max_epochs,

@@ -13,6 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
+from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import MakeContext
 from sktransfer.training._module import FineTunedNetwork, parameter_groups
 from sktransfer.training._tasks import Task
@@ -47,6 +48,8 @@ class FineTuningNet(NeuralNet):
         Makes the context that forward passes run in.
     penalty : callable or None, default=None
         Gives what is added to the loss of each step.
+    checkpoint : Checkpoint or None, default=None
+        Where the state after each epoch is written, and looked for at the start.
     evaluate : callable or None, default=None
         Gives, of a net, what belongs in the history after each epoch.
     remedy : str
@@ -76,6 +79,7 @@ class FineTuningNet(NeuralNet):
         context: MakeContext,
         penalty: Callable[[], torch.Tensor] | None = None,
         evaluate: Callable[[FineTuningNet], dict[str, float]] | None = None,
+        checkpoint: Checkpoint | None = None,
         remedy: str = "Lower the 'lr' parameter.",
         **kwargs: Any,
     ) -> None:
@@ -87,6 +91,7 @@ class FineTuningNet(NeuralNet):
         self.context = context
         self.penalty = penalty
         self.evaluate = evaluate
+        self.checkpoint = checkpoint
         self.remedy = remedy
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
@@ -135,18 +140,25 @@ class FineTuningNet(NeuralNet):
                 self.history.record(name, value)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call a method of all callbacks.
+        """Call a method of all callbacks; after an epoch, write a checkpoint.
 
         skorch's `EarlyStopping` ends training by a `KeyboardInterrupt`, which is
         another thing than a user's.
         """
+        finished = False
         try:
             super().notify(method_name, **cb_kwargs)
+        except StopTraining:
+            finished = True
         except KeyboardInterrupt as error:
             *_, (last, _) = traceback.walk_tb(error.__traceback__)
-            if last.f_code is EarlyStopping.on_epoch_end.__code__:
-                raise StopTraining from None
-            raise
+            if last.f_code is not EarlyStopping.on_epoch_end.__code__:
+                raise
+            finished = True
+        if method_name == "on_epoch_end" and self.checkpoint is not None:
+            self.checkpoint.save(self, finished=finished)
+        if finished:
+            raise StopTraining
 
     def run(self, dataset: Any, epochs: int) -> None:
         """Train; unlike skorch's `fit`, let a `KeyboardInterrupt` through.
@@ -160,8 +172,10 @@ class FineTuningNet(NeuralNet):
         """
         self.initialize()
         self.notify("on_train_begin", X=dataset, y=None)
+        finished = self.checkpoint is not None and self.checkpoint.restore(self)
+        left = 0 if finished else epochs - len(self.history)
         with contextlib.suppress(StopTraining):
-            self.fit_loop(dataset, None, epochs=epochs)
+            self.fit_loop(dataset, None, epochs=left)
         self.notify("on_train_end", X=dataset, y=None)
         self.module_.eval()
         if epochs:
@@ -196,7 +210,7 @@ class FineTuningNet(NeuralNet):
         self.module_.cpu().zero_grad()
         self.device = "cpu"
         self.optimizer_ = None
-        self.front = self.penalty = self.evaluate = None
+        self.front = self.penalty = self.evaluate = self.checkpoint = None
         self.iterator_train = torch.utils.data.DataLoader
         self.callbacks = [
             callback for callback in self.callbacks or [] if not _is_own(callback)

@@ -20,6 +20,9 @@ from sktransfer.training._solvers import (
 #: the targets; 95 % efficient for normal errors (Huber 1981, section 4.5).
 HUBER_DELTA = 1.35
 
+#: Offset of a class without samples.
+ABSENT = -10.0
+
 #: Slopes (n_outputs, n_features) and offsets (n_outputs,) of a linear head.
 Lines = tuple[np.ndarray, np.ndarray]
 
@@ -112,8 +115,9 @@ class Multiclass(Task):
         self, features: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> Lines:
         slope = np.zeros((self.n_classes, features.shape[1]))
-        # A class whose samples all weigh nothing is as good as never.
-        offset = np.full(self.n_classes, -1e4)
+        # The largest of the others' outputs is positive: one whose samples all weigh
+        # nothing, or are yet to come, is never the most probable.
+        offset = np.full(self.n_classes, ABSENT)
         present = np.unique(targets)
         if len(present) == 1:
             offset[present] = 0.0

@@ -70,7 +70,7 @@ class Watch(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.misses_ = 0
-        self.best_loss_ = np.inf
+        self.best_loss_ = float("inf")
         self.best_state_: State | None = None
         self.probe_: tuple[dict[str, float], State] | None = None
         if self.recipe.select_best:
@@ -101,6 +101,19 @@ class Watch(Callback):
                 net.module_.load_state_dict(state)
                 net.best_epoch = 0
         self.best_state_ = self.probe_ = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is best so far; the probe is found again."""
+        return {
+            "misses": self.misses_,
+            "loss": self.best_loss_,
+            "weights": self.best_state_,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.misses_, self.best_loss_ = state["misses"], state["loss"]
+        self.best_state_ = state["weights"]
 
 
 def _state(net: Any) -> State:
