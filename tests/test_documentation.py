@@ -26,6 +26,7 @@ PUBLIC = [
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: Every estimator and function of these has an example.
 WITH_EXAMPLES = {
+    "sktransfer.inputs": ["load_image_folder"],
     "sktransfer.text": [
         "PretrainedTextClassifier",
         "PretrainedTextEmbedder",
