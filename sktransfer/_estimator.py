@@ -26,6 +26,8 @@ class PretrainedEstimator(BaseEstimator):
 
     #: Processes that prepare samples; a parameter where preparing takes long.
     num_workers = 0
+    #: What to make of long texts; a parameter of estimators of texts.
+    long_text = "truncate"
 
     @abstractmethod
     def _samples(self, X: Any) -> ImageSamples | TextSamples:
@@ -43,6 +45,7 @@ class PretrainedEstimator(BaseEstimator):
             precision=self.precision,
             autocast=autocast(self.precision, device),
             batch_size=self.batch_size,
+            long_text=self.long_text,
             num_workers=self.num_workers,
             verbose=bool(self.verbose),
         )

@@ -12,8 +12,10 @@ from sktransfer.features._prepared import (
     tail_batches,
 )
 from sktransfer.features._store import Info, Store, open_store
+from sktransfer.features._windows import SAMPLE_OF_WINDOW, mean_of_windows
 
 __all__ = [
+    "SAMPLE_OF_WINDOW",
     "Extraction",
     "Info",
     "PreparedImages",
@@ -21,6 +23,7 @@ __all__ = [
     "Store",
     "batches_by_length",
     "make_batch",
+    "mean_of_windows",
     "open_notes",
     "open_store",
     "record_lengths",

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from sktransfer.backbones import Backbone, Cut, ImagePreprocessing, collate
+from sktransfer.backbones import Backbone, Cut, ImagePreprocessing
 from sktransfer.features._memory import MEMORY, Record
+from sktransfer.features._windows import collate_windows
 from sktransfer.inputs import ImageSamples, TextSamples
 
 T = TypeVar("T")
@@ -136,7 +137,8 @@ def make_batch(
 ) -> dict[str, torch.Tensor]:
     """Return the batch that the tail takes: padded texts, or stacked tensors."""
     if is_ragged(backbone, cut.depth):
-        return collate(records, {"input_ids": backbone.preprocessing.pad_token_id})
+        padding = {"input_ids": backbone.preprocessing.pad_token_id}
+        return collate_windows(records, padding)
     return stack(records)
 
 

@@ -6,13 +6,14 @@ from sktransfer.inputs._images import ImageSamples, as_images
 from sktransfer.inputs._labels import Labels, encode_labels
 from sktransfer.inputs._repeated import distinct, merge_repeated
 from sktransfer.inputs._targets import check_values, check_weights
-from sktransfer.inputs._texts import TextSamples, as_texts
+from sktransfer.inputs._texts import Text, TextSamples, as_texts
 from sktransfer.inputs._weights import weigh_classes
 
 __all__ = [
     "IMAGE_SHAPES",
     "ImageSamples",
     "Labels",
+    "Text",
     "TextSamples",
     "as_images",
     "as_texts",
