@@ -9,7 +9,7 @@ def token_windows(words: Sequence[int | None], capacity: int) -> list[tuple[int,
     """Return the windows over a text's tokens: where each starts, and where it ends.
 
     Each starts half a window after the one before. Both ends are moved back to the
-    beginning of a word, unless that costs a quarter of the window.
+    beginning of a word, unless it is more than a quarter of the window away.
 
     Parameters
     ----------
@@ -18,12 +18,14 @@ def token_windows(words: Sequence[int | None], capacity: int) -> list[tuple[int,
     capacity : int
         Tokens in a window, at most.
     """
-    windows = []
+    windows: list[tuple[int, int]] = []
     start = 0
     while start + capacity < len(words):
-        step = max(1, capacity // 2)
-        windows.append((start, _word_start(words, start + capacity, capacity // 4)))
-        start = max(start + 1, _word_start(words, start + step, capacity // 4))
+        stop = _word_start(words, start + capacity, capacity // 4)
+        if not windows or stop > windows[-1][1]:
+            windows.append((start, stop))
+        middle = start + max(1, capacity // 2)
+        start = max(start + 1, _word_start(words, middle, capacity // 4))
     return [*windows, (start, len(words))]
 
 
