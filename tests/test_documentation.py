@@ -129,6 +129,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
         "README.md",
         "docs/cache.md",
         "docs/meta_estimators.md",
+        "docs/mixed_columns.md",
     }
 
 
