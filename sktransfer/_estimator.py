@@ -97,4 +97,5 @@ def columns_of(X: Any) -> dict[str, Any]:
 
 def _is_table(X: Any) -> bool:
     """Say whether `X` has two dimensions; polars' frames have no `ndim`."""
-    return len(getattr(X, "shape", ())) == 2
+    shape = getattr(X, "shape", None)
+    return isinstance(shape, tuple) and len(shape) == 2

@@ -9,7 +9,8 @@ def token_windows(words: Sequence[int | None], capacity: int) -> list[tuple[int,
     """Return the windows over a text's tokens: where each starts, and where it ends.
 
     Each starts half a window after the one before. Both ends are moved back to the
-    beginning of a word, unless it is more than a quarter of the window away.
+    beginning of a word, unless it is more than a quarter of the window away: a piece
+    of a word is encoded otherwise than the word, and may take more tokens.
 
     Parameters
     ----------
