@@ -6,6 +6,7 @@ from sktransfer.image import (
     PretrainedImageEmbedder,
     PretrainedImageRegressor,
 )
+from sktransfer.inputs import load_image_folder
 from sktransfer.text import (
     PretrainedTextClassifier,
     PretrainedTextEmbedder,
@@ -23,4 +24,5 @@ __all__ = [
     "PretrainedTextRegressor",
     "__version__",
     "cache",
+    "load_image_folder",
 ]

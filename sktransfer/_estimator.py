@@ -26,6 +26,8 @@ class PretrainedEstimator(BaseEstimator):
 
     #: Processes that prepare samples; a parameter where preparing takes long.
     num_workers = 0
+    #: What to make of long texts; a parameter of estimators of texts.
+    long_text = "truncate"
 
     @abstractmethod
     def _samples(self, X: Any) -> ImageSamples | TextSamples:
@@ -43,6 +45,7 @@ class PretrainedEstimator(BaseEstimator):
             precision=self.precision,
             autocast=autocast(self.precision, device),
             batch_size=self.batch_size,
+            long_text=self.long_text,
             num_workers=self.num_workers,
             verbose=bool(self.verbose),
         )
@@ -55,7 +58,7 @@ class PretrainedEstimator(BaseEstimator):
 
     def _check_columns(self, X: Any) -> None:
         """Raise scikit-learn's error if `X` has other columns than in `fit`."""
-        if getattr(X, "ndim", None) == 2 and hasattr(self, "n_features_in_"):
+        if _is_table(X) and hasattr(self, "n_features_in_"):
             validate_data(self, X, reset=False, skip_check_array=True)
 
     def __sklearn_clone__(self) -> Self:
@@ -85,8 +88,14 @@ class PretrainedEstimator(BaseEstimator):
 
 def columns_of(X: Any) -> dict[str, Any]:
     """Return `n_features_in_`, and `feature_names_in_` if any, of a 2-D `X`."""
-    if getattr(X, "ndim", None) != 2:
+    if not _is_table(X):
         return {}
     table = BaseEstimator()
     validate_data(table, X, skip_check_array=True)
     return dict(vars(table))
+
+
+def _is_table(X: Any) -> bool:
+    """Say whether `X` has two dimensions; polars' frames have no `ndim`."""
+    shape = getattr(X, "shape", None)
+    return isinstance(shape, tuple) and len(shape) == 2

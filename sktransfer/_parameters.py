@@ -278,6 +278,7 @@ _CHECKS: dict[str, Check] = {
     "class_weight": _class_weight,
     "threshold": _threshold,
     "max_length": _integer(3, none=True),
+    "long_text": _one_of("truncate", "window"),
     "pooling": _one_of("auto", "mean", "cls"),
     "image_shape": _image_shape,
     "image_size": _integer(8, none=True),

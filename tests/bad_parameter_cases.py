@@ -68,6 +68,8 @@ SHARED = [
 ]
 TEXT_ONLY = [
     ({"pooling": "max"}, "'auto', 'mean', 'cls'"),
+    ({"long_text": "windows"}, "'truncate', 'window'", "Did you mean 'window'?"),
+    ({"long_text": None}, "'truncate', 'window'", "Got None"),
     ({"max_length": 2}, "at least 3 or None"),
     ({"max_length": 16.0}, "an integer"),
 ]

@@ -128,7 +128,7 @@ def test_another_fit_starts_anew(other, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["empty", "cut", "bits", "foreign", "other", "pickle"]
+    "damage", ["empty", "cut", "bits", "foreign", "pickle", "other"]
 )
 def test_a_damaged_checkpoint_is_told_of_and_not_used(damage, tmp_path):
     with pytest.raises(Killed):

@@ -26,6 +26,7 @@ PUBLIC = [
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 #: Every estimator and function of these has an example.
 WITH_EXAMPLES = {
+    "sktransfer.inputs": ["load_image_folder"],
     "sktransfer.text": [
         "PretrainedTextClassifier",
         "PretrainedTextEmbedder",
@@ -128,6 +129,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
         "README.md",
         "docs/cache.md",
         "docs/meta_estimators.md",
+        "docs/mixed_columns.md",
     }
 
 

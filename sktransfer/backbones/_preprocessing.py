@@ -13,6 +13,9 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from sktransfer.backbones._windows import token_windows
+from sktransfer.inputs import Text
+
 #: Several threads may tokenize with one tokenizer, which is not made for that.
 _tokenizer_lock = threading.Lock()
 
@@ -89,9 +92,7 @@ class TextPreprocessing:
         ).hexdigest()
         object.__setattr__(self, "_digest", digest)
 
-    def encode(
-        self, texts: Sequence[str | tuple[str, str]]
-    ) -> list[dict[str, torch.Tensor]]:
+    def encode(self, texts: Sequence[Text]) -> list[dict[str, torch.Tensor]]:
         """Return one record a text: its token ids (and segment ids), unpadded."""
         if not len(texts):
             return []
@@ -111,6 +112,56 @@ class TextPreprocessing:
             for i in range(len(texts))
         ]
 
+    def windows(self, texts: Sequence[Text]) -> list[torch.Tensor]:
+        """Divide texts into windows of at most `max_length` tokens, which overlap.
+
+        A text that is short enough is its only window. Of a pair the longer part is
+        divided; the shorter one is in each window, where it takes half of the tokens at
+        most: what it has more of is cut off where the window is encoded.
+
+        Returns
+        -------
+        places : list of Tensor of shape (n_windows, n_parts, 2), int32
+            Where each window, or each part of it if it is a pair, starts and stops in
+            the text: positions of characters.
+
+        Raises
+        ------
+        ValueError
+            If `max_length` leaves no room beside the special tokens.
+        """
+        if not len(texts):
+            return []
+        pairs = isinstance(texts[0], tuple)
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add(pair=pairs)
+        if room < 1 + pairs:
+            raise ValueError(
+                "The 'max_length' parameter must leave room for words beside "
+                f"{self.max_length - room} special tokens where long_text='window'. "
+                f"Got {self.max_length} instead."
+            )
+        columns = zip(*texts, strict=True) if pairs else (texts,)
+        tokens = zip(*map(self._tokens, columns), strict=True)
+        return [
+            torch.tensor(_windows(parts, room), dtype=torch.int32) for parts in tokens
+        ]
+
+    def _tokens(self, texts: Sequence[Any]) -> list[_Tokens]:
+        with _tokenizer_lock:
+            encoded = self.tokenizer(
+                list(texts),
+                add_special_tokens=False,
+                truncation=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                return_offsets_mapping=True,
+                verbose=False,
+            )
+        return [
+            _Tokens(text, encoded["offset_mapping"][index], encoded.word_ids(index))
+            for index, text in enumerate(texts)
+        ]
+
     def probe_batch(self) -> dict[str, torch.Tensor]:
         """Return a small fixed batch of inputs, one of them shorter than the other."""
         texts = ["A probe, to see whether both ways agree.", "Short."]
@@ -121,6 +172,41 @@ class TextPreprocessing:
         return (
             f"TextPreprocessing(tokenizer={self._digest}, max_length={self.max_length})"
         )
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Where each token of a text is in it, and which word it is a part of."""
+
+    text: str
+    places: list[tuple[int, int]]
+    words: list[int | None]
+
+    def windows(self, room: int) -> list[tuple[int, int]]:
+        """Return where windows of at most `room` tokens start and stop."""
+        if len(self.places) <= room:
+            return [(0, len(self.text))]
+        return [
+            (self.places[start][0], self.places[stop - 1][1])
+            for start, stop in token_windows(self.words, room)
+        ]
+
+
+def _windows(parts: Sequence[_Tokens], room: int) -> list[list[tuple[int, int]]]:
+    """Return the windows of a text, or of a pair, that have room for so many tokens."""
+    lengths = [len(part.places) for part in parts]
+    if sum(lengths) <= room:
+        return [[(0, len(part.text)) for part in parts]]
+    longest = lengths.index(max(lengths))
+    others = sum(lengths) - lengths[longest]
+    found = parts[longest].windows(room - min(others, (room + 1) // 2))
+    return [
+        [
+            window if index == longest else (0, len(part.text))
+            for index, part in enumerate(parts)
+        ]
+        for window in found
+    ]
 
 
 def collate(

@@ -7,15 +7,21 @@ from sktransfer.features._prepared import (
     PreparedImages,
     PreparedTexts,
     batches_by_length,
-    inputs_of,
     make_batch,
     record_lengths,
     stack,
     tail_batches,
 )
 from sktransfer.features._store import Info, Store, open_store, versions
+from sktransfer.features._windows import (
+    SAMPLE_OF_WINDOW,
+    collate_windows,
+    mean_of_windows,
+    run_front,
+)
 
 __all__ = [
+    "SAMPLE_OF_WINDOW",
     "Extraction",
     "Info",
     "PreparedImages",
@@ -23,11 +29,13 @@ __all__ = [
     "Record",
     "Store",
     "batches_by_length",
-    "inputs_of",
+    "collate_windows",
     "make_batch",
+    "mean_of_windows",
     "open_notes",
     "open_store",
     "record_lengths",
+    "run_front",
     "stack",
     "stacked_states",
     "tail_batches",

@@ -14,6 +14,7 @@ from sktransfer.features._frozen_pass import FrozenPass
 from sktransfer.features._memory import Record
 from sktransfer.features._prepared import PreparedImages, inputs_of
 from sktransfer.features._store import Space, Store, space_of
+from sktransfer.features._windows import averaged, joined, windows_of
 from sktransfer.inputs import ImageSamples, TextSamples
 
 
@@ -33,6 +34,8 @@ class Extraction:
         Gives the context that forward passes run in.
     batch_size : int
         Samples in one forward pass.
+    long_text : {"truncate", "window"}, default="truncate"
+        Whether a text is what the backbone takes of it, or the mean of its windows.
     num_workers : int, default=0
         Processes that decode images.
     verbose : bool, default=False
@@ -44,6 +47,7 @@ class Extraction:
     precision: str
     autocast: Callable[[], Any]
     batch_size: int
+    long_text: str = "truncate"
     num_workers: int = 0
     verbose: bool = False
 
@@ -64,6 +68,17 @@ class Extraction:
         samples : ImageSamples or TextSamples
             What to run through the front.
         """
+        if self.long_text == "truncate" or isinstance(samples, ImageSamples):
+            return self._records(backbone, cut, samples)
+        windows, places = windows_of(backbone, samples)
+        records = self._records(backbone, cut, windows)
+        # At the end of the backbone they are embeddings.
+        unite = averaged if cut.depth == backbone.n_stages else joined
+        return [unite([records[index] for index in place]) for place in places]
+
+    def _records(
+        self, backbone: Backbone, cut: Cut, samples: ImageSamples | TextSamples
+    ) -> Sequence[Record] | PreparedImages:
         if cut.front is None:
             return inputs_of(backbone, samples)
         digests = samples.digests()

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from sktransfer.backbones import Backbone, Cut, ImagePreprocessing, collate
+from sktransfer.backbones import Backbone, Cut, ImagePreprocessing
 from sktransfer.features._memory import MEMORY, Record
+from sktransfer.features._windows import collate_windows, divided, joined
 from sktransfer.inputs import ImageSamples, TextSamples
 
 T = TypeVar("T")
@@ -129,7 +130,10 @@ class PreparedTexts(Dataset[Record]):
         return [len(record["input_ids"]) for record in self.records]
 
     def __getitem__(self, index: int) -> Record:
-        record = self.records[index]
+        return joined([self._changed(each) for each in divided(self.records[index])])
+
+    def _changed(self, record: Record) -> Record:
+        """Return a text, or a window of it, without some of its tokens."""
         special = torch.isin(record["input_ids"], self.special_ids)
         drawn = torch.rand(len(special)) >= self.rate
         if not drawn[~special].any():
@@ -185,7 +189,8 @@ def make_batch(
 ) -> dict[str, torch.Tensor]:
     """Return the batch that the tail takes: padded texts, or stacked tensors."""
     if is_ragged(backbone, cut.depth):
-        return collate(records, {"input_ids": backbone.preprocessing.pad_token_id})
+        padding = {"input_ids": backbone.preprocessing.pad_token_id}
+        return collate_windows(records, padding)
     return stack(records)
 
 

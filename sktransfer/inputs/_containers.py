@@ -87,6 +87,8 @@ def _not_a_container(X: object, samples: str) -> str:
         advice = " Put a single sample into a list: [X]."
     elif isinstance(X, (Mapping, AbstractSet)):
         advice = " Samples need an order: pass a list."
+    elif hasattr(X, "collect"):
+        advice = " It is not computed yet: pass X.collect()."
     return (
         f"X must be a list, array, Series or data frame of {samples}; got "
         f"{describe(X)}.{advice}"

@@ -131,6 +131,8 @@ def _several_columns(y: Any) -> list[np.ndarray] | None:
         y = y.toarray()
     if getattr(y, "ndim", None) == 2 and hasattr(y, "iloc"):
         columns = [np.asarray(y.iloc[:, i], dtype=object) for i in range(y.shape[1])]
+    elif hasattr(y, "get_columns"):  # polars
+        columns = [np.array(c.to_list(), dtype=object) for c in y.get_columns()]
     else:
         columns = _columns_of_rows(y)
     return columns if len(columns) > 1 else None

@@ -6,8 +6,9 @@ from typing import Any
 
 from sktransfer._estimator import PretrainedEstimator
 from sktransfer.backbones import Backbone, recall_backbone
-from sktransfer.features import PreparedImages, PreparedTexts, inputs_of, open_notes
+from sktransfer.features import PreparedImages, PreparedTexts, open_notes
 from sktransfer.inputs import TextSamples, as_texts
+from sktransfer.training import resolve_device
 
 
 class TextEstimator(PretrainedEstimator):
@@ -25,7 +26,8 @@ class TextEstimator(PretrainedEstimator):
         if not self.token_dropout:
             return None
         special_ids = backbone.preprocessing.tokenizer.all_special_ids
-        records = inputs_of(backbone, samples)
+        extraction = self._extraction(resolve_device(self.device))
+        records = extraction.records(backbone, backbone.cut(0), samples)
         assert not isinstance(records, PreparedImages)
         return PreparedTexts(records, self.token_dropout, special_ids)
 

@@ -106,8 +106,14 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
     threshold : float or array-like of shape (n_labels,), default=0.5
         For indicator matrices: how probable a label must be to be predicted.
     max_length : int, default=None
-        Longest text in tokens; what is beyond is cut off. None is what the encoder was
-        made for, or what the fitted estimator given as `backbone` had.
+        Longest text in tokens; see `long_text` for what is beyond. None is what the
+        encoder was made for, or what the fitted estimator given as `backbone` had.
+    long_text : {"truncate", "window"}, default="truncate"
+        "truncate" cuts off what is beyond `max_length`. "window" divides a longer text
+        into windows of `max_length` tokens, each starting half a window after the one
+        before; its embedding is the mean of theirs, in training steps too, whose
+        memory grows with the number of windows. Of a pair of texts
+        the longer one is divided, and the other takes half of each window at most.
     pooling : {"auto", "mean", "cls"}, default="auto"
         One embedding of a text from its tokens' states: their mean, or the state of the
         first token. "auto" is what the model's own folder says, or what the fitted
@@ -216,6 +222,7 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         class_weight: Any = None,
         threshold: Any = 0.5,
         max_length: int | None = None,
+        long_text: str = "truncate",
         pooling: str = "auto",
         token_dropout: float = 0.0,
         device: Any = "auto",
@@ -255,6 +262,7 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         self.class_weight = class_weight
         self.threshold = threshold
         self.max_length = max_length
+        self.long_text = long_text
         self.pooling = pooling
         self.token_dropout = token_dropout
         self.device = device

@@ -22,8 +22,13 @@ class PretrainedTextEmbedder(TextEstimator, PretrainedEmbedder):
         The encoder: a hub id or local folder that transformers loads, one of its
         models, or a fitted estimator for texts, whose trained backbone embeds.
     max_length : int, default=None
-        Longest text in tokens; what is beyond is cut off. None is what the encoder was
-        made for, or what the fitted estimator given as `backbone` had.
+        Longest text in tokens; see `long_text` for what is beyond. None is what the
+        encoder was made for, or what the fitted estimator given as `backbone` had.
+    long_text : {"truncate", "window"}, default="truncate"
+        "truncate" cuts off what is beyond `max_length`. "window" divides a longer text
+        into windows of `max_length` tokens, each starting half a window after the one
+        before; its embedding is the mean of theirs. Of a pair of texts
+        the longer one is divided, and the other takes half of each window at most.
     pooling : {"auto", "mean", "cls"}, default="auto"
         One embedding of a text from its tokens' states: their mean, or the state of the
         first token. "auto" is what the model's own folder says, or what the fitted
@@ -73,6 +78,7 @@ class PretrainedTextEmbedder(TextEstimator, PretrainedEmbedder):
         backbone: Any = "sentence-transformers/all-MiniLM-L6-v2",
         *,
         max_length: int | None = None,
+        long_text: str = "truncate",
         pooling: str = "auto",
         batch_size: int = 16,
         device: Any = "auto",
@@ -82,6 +88,7 @@ class PretrainedTextEmbedder(TextEstimator, PretrainedEmbedder):
     ) -> None:
         self.backbone = backbone
         self.max_length = max_length
+        self.long_text = long_text
         self.pooling = pooling
         self.batch_size = batch_size
         self.device = device

@@ -97,8 +97,14 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
     max_length : int, default=None
-        Longest text in tokens; what is beyond is cut off. None is what the encoder was
-        made for, or what the fitted estimator given as `backbone` had.
+        Longest text in tokens; see `long_text` for what is beyond. None is what the
+        encoder was made for, or what the fitted estimator given as `backbone` had.
+    long_text : {"truncate", "window"}, default="truncate"
+        "truncate" cuts off what is beyond `max_length`. "window" divides a longer text
+        into windows of `max_length` tokens, each starting half a window after the one
+        before; its embedding is the mean of theirs, in training steps too, whose
+        memory grows with the number of windows. Of a pair of texts
+        the longer one is divided, and the other takes half of each window at most.
     pooling : {"auto", "mean", "cls"}, default="auto"
         One embedding of a text from its tokens' states: their mean, or the state of the
         first token. "auto" is what the model's own folder says, or what the fitted
@@ -204,6 +210,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         warm_start: bool = False,
         batch_size: int = 16,
         max_length: int | None = None,
+        long_text: str = "truncate",
         pooling: str = "auto",
         token_dropout: float = 0.0,
         device: Any = "auto",
@@ -241,6 +248,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         self.warm_start = warm_start
         self.batch_size = batch_size
         self.max_length = max_length
+        self.long_text = long_text
         self.pooling = pooling
         self.token_dropout = token_dropout
         self.device = device

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sktransfer.backbones import Backbone, Cut, collate
+from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import (
     PreparedImages,
     PreparedTexts,
     Record,
+    collate_windows,
     make_batch,
     record_lengths,
     stack,
@@ -193,7 +194,7 @@ def collate_for(backbone: Backbone, cut: Cut, records: Records) -> Collate:
         return stack
     if isinstance(records, PreparedTexts):
         padding = {"input_ids": backbone.preprocessing.pad_token_id}
-        return functools.partial(collate, padding=padding)
+        return functools.partial(collate_windows, padding=padding)
     return functools.partial(make_batch, backbone, cut)
 
 

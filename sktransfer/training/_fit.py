@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import PreparedImages
+from sktransfer.features import PreparedImages, run_front
 from sktransfer.training._batches import (
     BatchLoader,
     Records,
@@ -196,6 +196,7 @@ class _Fit:
         evaluate = None
         if held_out is not None:
             evaluate = functools.partial(self._evaluate, held_out)
+        front = functools.partial(run_front, self.cut)
         return FineTuningNet(
             network,
             task=data.task,
@@ -204,7 +205,7 @@ class _Fit:
                 "layer_decay": recipe.layer_decay,
                 "weight_decay": recipe.weight_decay,
             },
-            front=None if data.augmented is None else self.cut.tail_batch,
+            front=None if data.augmented is None else front,
             context=training_context(recipe.precision, self.device),
             penalty=self._penalty(network),
             evaluate=evaluate,

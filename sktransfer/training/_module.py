@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sktransfer.backbones import Backbone, Cut
+from sktransfer.features import SAMPLE_OF_WINDOW, mean_of_windows
 
 
 class FineTunedNetwork(nn.Module):
@@ -67,7 +68,11 @@ class FineTunedNetwork(nn.Module):
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Return logits, (n_samples, n_outputs)."""
-        return self.head(self.dropout(self.tail(**batch)))
+        windows = batch.pop(SAMPLE_OF_WINDOW, None)
+        embeddings = self.tail(**batch)
+        if windows is not None:
+            embeddings = mean_of_windows(embeddings, windows)
+        return self.head(self.dropout(embeddings))
 
     def train(self, mode: bool = True) -> FineTunedNetwork:
         """Set training mode where something trains; frozen parts stay as they are.

@@ -160,6 +160,13 @@ class FineTuningNet(NeuralNet):
         if finished:
             raise StopTraining
 
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Count the samples of a batch, which skorch takes its rows for."""
+        _, (targets, *_) = batch
+        self.history.record_batch("train_batch_size", len(targets))
+
     def run(self, dataset: Any, epochs: int) -> None:
         """Train; unlike skorch's `fit`, let a `KeyboardInterrupt` through.
 

@@ -8,7 +8,14 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from sktransfer.backbones import Backbone, Cut, StoredState
-from sktransfer.features import PreparedImages, PreparedTexts, stack
+from sktransfer.features import (
+    SAMPLE_OF_WINDOW,
+    PreparedImages,
+    PreparedTexts,
+    mean_of_windows,
+    run_front,
+    stack,
+)
 from sktransfer.training._batches import (
     BatchLoader,
     TrainingSet,
@@ -91,7 +98,11 @@ def _embed(
     with torch.inference_mode(), autocast(recipe.precision, device)():
         for inputs in loader:
             batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-            embedding = cut.tail(**cut.tail_batch(**batch))
+            states = run_front(cut, **batch)
+            windows = states.pop(SAMPLE_OF_WINDOW, None)
+            embedding = cut.tail(**states)
+            if windows is not None:
+                embedding = mean_of_windows(embedding, windows)
             embeddings.append(embedding.float().cpu().numpy())
     return np.concatenate(embeddings)
 
