@@ -9,7 +9,8 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer._predictor import PretrainedPredictor, Targets
+from sktransfer._plan import Targets
+from sktransfer._predictor import PretrainedPredictor
 from sktransfer.inputs import Labels, encode_labels, weigh_classes
 from sktransfer.training import Multiclass, Multilabel, Multitask, Task
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktransfer._estimator import PretrainedEstimator, columns_of
+from sktransfer._fit_tasks import FitTasks
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
-from sktransfer.backbones import Backbone, Cut
+from sktransfer._plan import Plan, Targets
+from sktransfer.backbones import Backbone
 from sktransfer.features import PreparedImages, stacked_states
 from sktransfer.inputs import (
     ImageSamples,
@@ -24,8 +26,8 @@ from sktransfer.inputs import (
     merge_repeated,
 )
 from sktransfer.training import (
+    FineTuningNet,
     Recipe,
-    Task,
     TrainingData,
     autocast,
     fine_tune,
@@ -43,29 +45,7 @@ _CHUNK = 1024
 _HISTORY = ("epoch", "train_loss", "valid_loss", "valid_score", "dur")
 
 
-@dataclass(frozen=True)
-class Targets:
-    """What an estimator is to learn from its `y`.
-
-    Parameters
-    ----------
-    task : Task
-        In the terms of `training`.
-    targets : ndarray of shape (n_samples, ...)
-        The task's.
-    weights : ndarray of shape (n_samples,)
-        Weights of the samples.
-    fitted : dict
-        What the fitted estimator has of it, by the names of its attributes.
-    """
-
-    task: Task
-    targets: np.ndarray
-    weights: np.ndarray
-    fitted: dict[str, Any]
-
-
-class PretrainedPredictor(PretrainedEstimator):
+class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
     """A pretrained backbone with a new head; the base of classifiers and regressors.
 
     A subclass has the parameters named in `Recipe`, and `backbone`, `freeze_depth`,
@@ -82,6 +62,7 @@ class PretrainedPredictor(PretrainedEstimator):
         """Return the training samples with random changes, if any are asked for."""
         return None
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the head, and fine-tune the stages that aren't frozen.
 
@@ -110,6 +91,28 @@ class PretrainedPredictor(PretrainedEstimator):
             If the backbone's weights can't be had.
         """
         check_parameters(self)
+        plan = self._plan(X, y, sample_weight)
+        weighted = sample_weight is not None
+        tasks = FitTasks(
+            self,
+            n_epochs=plan.n_epochs,
+            n_runs=plan.n_runs,
+            told={
+                "X": X,
+                "y": y,
+                "metadata": {"sample_weight": sample_weight} if weighted else None,
+            },
+            fitted=partial(self._fitted, plan),
+        )
+        net = fine_tune(**self._training(plan), observer=tasks)
+        # All at once and last: a fit that is interrupted changes nothing.
+        self._forget_columns()
+        self.__dict__.update(self._fitted(plan, net))
+        tasks.end()
+        return self
+
+    def _plan(self, X: Any, y: Any, sample_weight: Any) -> Plan:
+        """Return what is to be trained, on what, with all inputs validated."""
         samples = self._samples(X)
         columns = columns_of(X)
         weights = check_weights(sample_weight, len(samples))
@@ -122,55 +125,67 @@ class PretrainedPredictor(PretrainedEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = resolve_device(self.device)
         backbone = self._load_backbone()
-        depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
-        placed = backbone.on(device)
-        cut = placed.cut(depth)
-        data = self._training_data(placed, cut, wanted.task, *merged, device)
-        network, net = fine_tune(placed, cut, depth, data, self._recipe(), seed, device)
-        # All at once and last: a fit that is interrupted changes nothing.
-        self._set_columns(columns)
-        self.__dict__.update(wanted.fitted)
-        self._task = wanted.task
-        self.backbone_ = backbone
-        self.n_stages_ = backbone.n_stages
-        self.stage_names_ = backbone.stage_names
-        self.freeze_depth_ = depth
-        self.module_ = network
-        self.net_ = net
-        self._history = [_public_row(row) for row in net.history]
-        self.n_iter_ = len(self._history)
-        self.best_epoch_ = self.n_iter_ if net.best_epoch is None else net.best_epoch
-        return self
+        return Plan(
+            task=wanted.task,
+            samples=merged[0],
+            targets=merged[1],
+            weights=merged[2],
+            fitted=columns | wanted.fitted,
+            backbone=backbone,
+            depth=resolve_freeze_depth(self.freeze_depth, backbone.n_stages),
+            recipe=self._recipe(),
+            seed=seed,
+            device=device,
+        )
 
-    def _training_data(
-        self,
-        backbone: Backbone,
-        cut: Cut,
-        task: Task,
-        samples: ImageSamples | TextSamples,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        device: torch.device,
-    ) -> TrainingData:
-        """Return what the tail takes of each sample, and the embeddings for the probe.
+    def _training(self, plan: Plan) -> dict[str, Any]:
+        """Return what `fine_tune` is to be called with.
 
-        Embeddings come second: they continue from the states at the cut.
+        The frozen part runs here. Embeddings come second: they continue from the states
+        at the cut.
         """
-        extraction = self._extraction(device)
-        records = extraction.records(backbone, cut, samples)
+        backbone = plan.backbone.on(plan.device)
+        cut = backbone.cut(plan.depth)
+        extraction = self._extraction(plan.device)
+        records = extraction.records(backbone, cut, plan.samples)
         embeddings = None
         if self.probe and cut.depth == backbone.n_stages:
             embeddings = stacked_states(records)
         elif self.probe:
-            embeddings = extraction.embeddings(backbone, samples)
-        return TrainingData(
-            task=task,
+            embeddings = extraction.embeddings(backbone, plan.samples)
+        data = TrainingData(
+            task=plan.task,
             records=records,
             embeddings=embeddings,
-            augmented=self._augmented(samples, backbone),
-            targets=targets,
-            weights=weights / weights.mean(),
+            augmented=self._augmented(plan.samples, backbone),
+            targets=plan.targets,
+            weights=plan.weights / plan.weights.mean(),
         )
+        return {
+            "backbone": backbone,
+            "cut": cut,
+            "freeze_depth": plan.depth,
+            "data": data,
+            "recipe": plan.recipe,
+            "seed": plan.seed,
+            "device": plan.device,
+        }
+
+    def _fitted(self, plan: Plan, net: FineTuningNet) -> dict[str, Any]:
+        """Return the attributes of the estimator when it is fitted."""
+        n_epochs = len(net.history)
+        return plan.fitted | {
+            "_task": plan.task,
+            "backbone_": plan.backbone,
+            "n_stages_": plan.backbone.n_stages,
+            "stage_names_": plan.backbone.stage_names,
+            "freeze_depth_": plan.depth,
+            "module_": net.module_,
+            "net_": net,
+            "_history": [_public_row(row) for row in net.history],
+            "n_iter_": n_epochs,
+            "best_epoch_": n_epochs if net.best_epoch is None else net.best_epoch,
+        }
 
     @property
     def history_(self) -> pd.DataFrame:

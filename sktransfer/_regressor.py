@@ -7,7 +7,8 @@ from typing import Any, cast
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from sktransfer._predictor import PretrainedPredictor, Targets
+from sktransfer._plan import Targets
+from sktransfer._predictor import PretrainedPredictor
 from sktransfer.inputs import check_values
 from sktransfer.training import Regression
 

@@ -30,6 +30,7 @@ ONLY_IN = {
         "_regressor.py",
         "testing.py",
     ),
+    "sklearn.callback": ("_fit_tasks.py", "_predictor.py"),
     "sqlite3": ("features/_database*.py",),
     "matplotlib": ("demonstration/*.py",),
     "skimage": ("demonstration/*.py",),

@@ -5,8 +5,9 @@ from sktransfer.training._device import autocast, resolve_device, training_conte
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
-from sktransfer.training._net import OPTIMIZERS
+from sktransfer.training._net import OPTIMIZERS, FineTuningNet
 from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._reporting import Snapshot
 from sktransfer.training._tasks import (
     Multiclass,
     Multilabel,
@@ -18,11 +19,13 @@ from sktransfer.training._tasks import (
 __all__ = [
     "OPTIMIZERS",
     "FineTunedNetwork",
+    "FineTuningNet",
     "Multiclass",
     "Multilabel",
     "Multitask",
     "Recipe",
     "Regression",
+    "Snapshot",
     "Task",
     "TrainingData",
     "autocast",

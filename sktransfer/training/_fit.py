@@ -32,14 +32,20 @@ from sktransfer.training._callbacks import (
     Unfreezing,
     WeightAveraging,
 )
-from sktransfer.training._device import autocast, own_randomness, training_context
+from sktransfer.training._device import (
+    autocast,
+    kept_randomness,
+    own_randomness,
+    training_context,
+)
 from sktransfer.training._forward import forward
 from sktransfer.training._heads import build_head
 from sktransfer.training._module import FineTunedNetwork, new_network
 from sktransfer.training._net import OPTIMIZERS, FineTuningNet
 from sktransfer.training._probe import fit_probe
 from sktransfer.training._recipe import Recipe, TrainingData
-from sktransfer.training._watching import Watch, hold_out
+from sktransfer.training._reporting import Observer, Report
+from sktransfer.training._watching import Evaluate, Watch, hold_out
 
 
 def fine_tune(
@@ -50,32 +56,34 @@ def fine_tune(
     recipe: Recipe,
     seed: int,
     device: torch.device,
-) -> tuple[FineTunedNetwork, FineTuningNet]:
+    observer: Observer | None = None,
+) -> FineTuningNet:
     """Probe first, then fine-tune (Kumar et al. 2022, section 3.4).
+
+    An observer is told of one run, or of two where a watched fit is repeated on all
+    samples.
 
     Returns
     -------
-    network : FineTunedNetwork
-        The trained tail and head, on the processor, in evaluation mode.
     net : FineTuningNet
-        The skorch net that trained it, with its history.
+        The skorch net with its history. Its module is the trained tail and head, on the
+        processor, in evaluation mode.
     """
-    fit = _Fit(backbone, cut, freeze_depth, recipe, device)
+    fit = Fit(backbone, cut, freeze_depth, recipe, device, observer)
     with own_randomness(seed, device):
-        if not (recipe.watches and fit.learns):
+        if not (recipe.watches and fit.planned_epochs):
             return fit.run(data)
         kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
-        network, net = fit.run(data.take(kept), data.take(held_out))
+        net = fit.run(data.take(kept), data.take(held_out))
         if recipe.refit:
             alone = dataclasses.replace(recipe, callbacks=None)
             again = dataclasses.replace(fit, recipe=alone)
-            network, refitted = again.run(data, n_epochs=net.best_epoch)
-            net = refitted.with_story_of(net)
-    return network, net
+            net = again.run(data, n_epochs=net.best_epoch).with_story_of(net)
+    return net
 
 
 @dataclass(frozen=True)
-class _Fit:
+class Fit:
     """A backbone cut somewhere, and how to train what is behind the cut."""
 
     backbone: Backbone
@@ -83,19 +91,19 @@ class _Fit:
     freeze_depth: int
     recipe: Recipe
     device: torch.device
+    observer: Observer | None = None
 
     @property
-    def learns(self) -> bool:
-        """Whether there is anything left to learn after a probe."""
-        released = self.freeze_depth < self.backbone.n_stages
-        return self.recipe.max_epochs > 0 and (released or not self.recipe.probe)
+    def planned_epochs(self) -> int:
+        """How many epochs there are, if none is stopped after."""
+        return self.recipe.planned_epochs(self.freeze_depth < self.backbone.n_stages)
 
     def run(
         self,
         data: TrainingData,
         held_out: TrainingData | None = None,
         n_epochs: int | None = None,
-    ) -> tuple[FineTunedNetwork, FineTuningNet]:
+    ) -> FineTuningNet:
         """Train a new network.
 
         Parameters
@@ -107,6 +115,22 @@ class _Fit:
         n_epochs : int or None, default=None
             Epochs of the schedule to run; None is all of them.
         """
+        network, training_set = self.begin(data)
+        evaluate = None
+        if held_out is not None:
+            evaluate = functools.partial(self._evaluate, held_out)
+        callbacks = self._callbacks(len(training_set), evaluate)
+        net = self.new_net(network, data, training_set, callbacks, evaluate)
+        planned = self.planned_epochs if n_epochs is None else n_epochs
+        if self.observer is not None:
+            self.observer.begin_run("train" if n_epochs is None else "refit", planned)
+        net.run(training_set, planned)
+        if self.observer is not None:
+            self.observer.end_run()
+        return net
+
+    def begin(self, data: TrainingData) -> tuple[FineTunedNetwork, TrainingSet]:
+        """Return a network with a new head, probed if asked for, and its samples."""
         recipe = self.recipe
         head = build_head(recipe.head, self.backbone.n_features, data.task.n_outputs)
         network = new_network(
@@ -116,19 +140,17 @@ class _Fit:
         if recipe.probe:
             fit_probe(self.cut, network, data, recipe, self.device)
         records = data.records if data.augmented is None else data.augmented
-        training_set = TrainingSet(records, data.targets, data.weights)
-        net = self._new_net(network, data, training_set, held_out)
-        scheduled = recipe.max_epochs if self.learns else 0
-        net.run(training_set, scheduled if n_epochs is None else n_epochs)
-        return network, net
+        return network, TrainingSet(records, data.targets, data.weights)
 
-    def _new_net(
+    def new_net(
         self,
         network: FineTunedNetwork,
         data: TrainingData,
         training_set: TrainingSet,
-        held_out: TrainingData | None,
+        callbacks: list[Any],
+        evaluate: Evaluate | None = None,
     ) -> FineTuningNet:
+        """Return what trains a network."""
         recipe, records = self.recipe, training_set.records
         changes = isinstance(records, PreparedImages) and records.augment is not None
         loader = BatchLoader(
@@ -138,9 +160,6 @@ class _Fit:
             num_workers=_workers(recipe, records),
             pin_memory=self.device.type == "cuda",
         )
-        evaluate = None
-        if held_out is not None:
-            evaluate = functools.partial(self._evaluate, held_out)
         return FineTuningNet(
             network,
             task=data.task,
@@ -160,11 +179,11 @@ class _Fit:
             iterator_train=loader,
             train_split=None,
             verbose=recipe.verbose,
-            callbacks=self._callbacks(len(training_set), evaluate),
+            callbacks=callbacks,
             device=str(self.device),
         )
 
-    def _callbacks(self, n_samples: int, evaluate: Any) -> list[Any]:
+    def _callbacks(self, n_samples: int, evaluate: Evaluate | None) -> list[Any]:
         """Return what happens between steps; our own before the user's."""
         recipe = self.recipe
         n_steps = recipe.max_epochs * count_batches(n_samples, recipe.batch_size)
@@ -176,6 +195,9 @@ class _Fit:
             callbacks.append(WeightAveraging(n_steps))
         if evaluate is not None:
             callbacks.append(Watch(recipe, evaluate))
+        if self.observer is not None:
+            undisturbed = functools.partial(kept_randomness, self.device)
+            callbacks.append(Report(self.observer, undisturbed))
         # Callbacks have a state, and a fit leaves the estimator's parameters alone.
         return [*callbacks, *copy.deepcopy(recipe.callbacks or [])]
 

@@ -25,7 +25,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 class StopTraining(Exception):
-    """Training is to end after this epoch, and all is well."""
+    """Training is to end here, and all is well."""
 
 
 class FineTuningNet(NeuralNet):
@@ -58,9 +58,13 @@ class FineTuningNet(NeuralNet):
     ----------
     best_epoch : int or None
         The epoch whose weights were kept, if training was watched; 0 is the probe.
+    stops : bool
+        Whether training is to end after this epoch. Callbacks set it, so that all of
+        them hear of the epoch's end.
     """
 
     best_epoch: int | None = None
+    stops = False
     # What skorch sets.
     history: Any
     callbacks: Any
@@ -141,6 +145,8 @@ class FineTuningNet(NeuralNet):
             if last.f_code is EarlyStopping.on_epoch_end.__code__:
                 raise StopTraining from None
             raise
+        if self.stops and method_name == "on_epoch_end":
+            raise StopTraining
 
     def run(self, dataset: Any, epochs: int) -> None:
         """Train; unlike skorch's `fit`, let a `KeyboardInterrupt` through.
@@ -152,15 +158,19 @@ class FineTuningNet(NeuralNet):
         ValueError
             If training diverges: the loss, or an output at the end, is not finite.
         """
+        self.take_steps(dataset, epochs)
+        self.module_.eval()
+        if epochs:
+            self._check_last_step(dataset)
+        self.forget_training()
+
+    def take_steps(self, dataset: Any, epochs: int) -> None:
+        """Train, and leave everything as the last step did."""
         self.initialize()
         self.notify("on_train_begin", X=dataset, y=None)
         with contextlib.suppress(StopTraining):
             self.fit_loop(dataset, None, epochs=epochs)
         self.notify("on_train_end", X=dataset, y=None)
-        self.module_.eval()
-        if epochs:
-            self._check_last_step(dataset)
-        self._forget_training()
 
     def with_story_of(self, net: FineTuningNet) -> FineTuningNet:
         """Return this net with the history and the user's callbacks of another."""
@@ -185,11 +195,12 @@ class FineTuningNet(NeuralNet):
                 f"{self.remedy}"
             )
 
-    def _forget_training(self) -> None:
+    def forget_training(self) -> None:
         """Drop what only training needs: it holds several times the weights."""
         self.module_.cpu().zero_grad()
         self.device = "cpu"
         self.optimizer_ = None
+        self.stops = False
         self.front = self.penalty = self.evaluate = None
         self.iterator_train = torch.utils.data.DataLoader
         self.callbacks = [

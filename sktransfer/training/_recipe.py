@@ -49,6 +49,16 @@ class Recipe:
         """Whether samples are held out to see how training goes."""
         return self.early_stopping or self.select_best
 
+    def planned_epochs(self, releases: bool) -> int:
+        """Return how many epochs there are, if none is stopped after.
+
+        Parameters
+        ----------
+        releases : bool
+            Whether any stage is to train: a probed head alone has nothing to learn.
+        """
+        return self.max_epochs if releases or not self.probe else 0
+
 
 @dataclass(frozen=True)
 class TrainingData:
