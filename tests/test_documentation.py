@@ -37,6 +37,7 @@ WITH_EXAMPLES = {
         "PretrainedImageRegressor",
     ],
     "sktransfer.cache": ["info"],
+    "sktransfer.model_selection": ["lr_range_test"],
     "sktransfer.testing": ["render_tabular", "rows_as_images", "rows_as_texts"],
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -128,6 +129,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
         "README.md",
         "docs/cache.md",
         "docs/meta_estimators.md",
+        "docs/progress.md",
     }
 
 

@@ -32,7 +32,7 @@ ONLY_IN = {
     ),
     "sklearn.callback": ("_fit_tasks.py", "_predictor.py"),
     "sqlite3": ("features/_database*.py",),
-    "matplotlib": ("demonstration/*.py",),
+    "matplotlib": ("demonstration/*.py", "model_selection/*.py"),
     "skimage": ("demonstration/*.py",),
 }
 

@@ -6,6 +6,7 @@ from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
 from sktransfer.training._net import OPTIMIZERS, FineTuningNet
+from sktransfer.training._rates import losses_at_rates
 from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._reporting import Snapshot
 from sktransfer.training._tasks import (
@@ -31,6 +32,7 @@ __all__ = [
     "autocast",
     "fine_tune",
     "forward",
+    "losses_at_rates",
     "resolve_augment",
     "resolve_device",
     "training_context",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,9 +40,9 @@ class RateFactor:
 
 
 class RateSchedule(LRScheduler):
-    """Applies a `RateFactor` after every batch."""
+    """Applies a factor of the step, such as a `RateFactor`, after every batch."""
 
-    def __init__(self, factor: RateFactor) -> None:
+    def __init__(self, factor: Callable[[int], float]) -> None:
         super().__init__(
             torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
         )
