@@ -303,11 +303,15 @@ def test_a_search_shows_candidates_folds_and_epochs(texts, n_jobs, capsys, monke
 
 
 @pytest.mark.filterwarnings("ignore:The estimator FunctionTransformer does not")
-def test_a_search_of_a_pipeline_reaches_the_epochs(texts):
+def test_a_search_of_a_pipeline_reaches_the_epochs(texts, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     tasks = Tasks()
     pipeline = Pipeline([("same", FunctionTransformer()), ("clf", quick())])
     search = GridSearchCV(pipeline, {"clf__max_epochs": [1, 2]}, cv=TWO_FOLDS)
-    search.set_callbacks(tasks).fit(*texts)
+    bar = ProgressBar(max_propagation_depth=2)
+    search.set_callbacks(tasks, bar).fit(*texts)
+    shown = capsys.readouterr().out
+    assert shown.count("fit-final-estimator | PretrainedTextClassifier - fit") >= 5
     # Of each candidate two folds; and the better of them, on all samples.
     of_fit = [task for task in tasks.ended if task[-1].startswith("epoch")]
     assert len(of_fit) == 2 * 1 + 2 * 2 + search.best_params_["clf__max_epochs"]
