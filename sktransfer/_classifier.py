@@ -9,7 +9,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer._fitting import Targets
+from sktransfer._plan import Targets
 from sktransfer._predictor import PretrainedPredictor
 from sktransfer.inputs import Labels, encode_labels, weigh_classes
 from sktransfer.training import Multiclass, Multilabel, Multitask, Task
@@ -96,16 +96,18 @@ class PretrainedClassifier(ClassifierMixin, PretrainedPredictor):
                 )
         self._check_threshold(labels)
         fitted = {"classes_": labels.classes}
-        return Targets(self._task_of(labels), labels.codes, weights, fitted)
+        task = self._task_of(labels, more_to_come=classes is not None)
+        return Targets(task, labels.codes, weights, fitted)
 
-    def _task_of(self, labels: Labels) -> Task:
+    def _task_of(self, labels: Labels, *, more_to_come: bool) -> Task:
         smooth = float(self.label_smoothing)
         if labels.kind == "multilabel":
             return Multilabel(len(labels.classes), smooth)
         if labels.kind == "multitask":
-            columns = (Multiclass(len(each), smooth) for each in labels.classes)
+            numbers = map(len, labels.classes)
+            columns = (Multiclass(n, smooth, more_to_come) for n in numbers)
             return Multitask(tuple(columns))
-        return Multiclass(len(labels.classes), smooth)
+        return Multiclass(len(labels.classes), smooth, more_to_come)
 
     def _check_threshold(self, labels: Labels) -> None:
         n_thresholds = np.size(self.threshold)

@@ -49,7 +49,8 @@ class PretrainedEmbedder(
         self._samples(X)
         columns = columns_of(X)
         backbone = self._load_backbone()
-        self._set_columns(columns)
+        self._forget_columns()
+        self.__dict__.update(columns)
         self.backbone_ = backbone
         self.n_stages_ = backbone.n_stages
         self.stage_names_ = backbone.stage_names

@@ -50,11 +50,10 @@ class PretrainedEstimator(BaseEstimator):
             verbose=bool(self.verbose),
         )
 
-    def _set_columns(self, columns: dict[str, Any]) -> None:
-        """Set what `columns_of` has found, and nothing of an earlier fit."""
+    def _forget_columns(self) -> None:
+        """Forget what `columns_of` has found in an earlier fit."""
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
-        self.__dict__.update(columns)
 
     def _check_columns(self, X: Any) -> None:
         """Raise scikit-learn's error if `X` has other columns than in `fit`."""

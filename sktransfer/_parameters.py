@@ -53,14 +53,13 @@ def _check_together(name: str, parameters: dict[str, Any]) -> None:
         )
     if parameters.get("trainable") == "lora" and parameters["l2_sp"]:
         raise ValueError(
-            f"{name} with trainable='lora' leaves the pretrained weights as they are, "
-            "so that nothing is to be pulled back to them. Set l2_sp=0, or "
-            "trainable='all'."
+            f"{name} with trainable='lora' leaves the pretrained weights as they are: "
+            "nothing is to be pulled back. Set l2_sp=0, or trainable='all'."
         )
     if parameters.get("select_best") and not parameters["probe"]:
         raise ValueError(
-            f"{name} with select_best=True compares what it has trained with the "
-            "probe. Set probe=True, or select_best=False."
+            f"{name} with select_best=True compares with the probe. Set probe=True, "
+            "or select_best=False."
         )
 
 

@@ -5,34 +5,27 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktransfer._estimator import PretrainedEstimator, columns_of
-from sktransfer._fitting import Targets, checkpoint_of
+from sktransfer._fit_tasks import FitTasks
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
-from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import (
-    PreparedImages,
-    PreparedTexts,
-    stacked_states,
-)
-from sktransfer.inputs import (
-    ImageSamples,
-    TextSamples,
-    check_weights,
-    distinct,
-    merge_repeated,
-)
+from sktransfer._plan import Plan, Targets
+from sktransfer._resuming import checkpoint_of
+from sktransfer.backbones import Backbone
+from sktransfer.features import PreparedImages, PreparedTexts, stacked_states
+from sktransfer.inputs import check_weights, distinct, merge_repeated
 from sktransfer.training import (
     FineTunedNetwork,
+    FineTuningNet,
     Mix,
     Recipe,
-    Task,
     TrainingData,
     autocast,
     fine_tune,
@@ -61,12 +54,14 @@ _ONE_STEP: dict[str, Any] = {
 _HISTORY = ("epoch", "train_loss", "valid_loss", "valid_score", "dur")
 
 
-class PretrainedPredictor(PretrainedEstimator):
+class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
     """A pretrained backbone with a new head; the base of classifiers and regressors.
 
     A subclass has the parameters named in `Recipe`, and `backbone`, `freeze_depth`,
     `cache`, `device` and `random_state`.
     """
+
+    _history: list[dict[str, Any]]
 
     @abstractmethod
     def _targets(
@@ -87,6 +82,7 @@ class PretrainedPredictor(PretrainedEstimator):
         """Return what mixes the samples of a batch, if anything is to."""
         return None
 
+    @with_callbacks
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the head, and fine-tune the stages that aren't frozen.
 
@@ -115,22 +111,55 @@ class PretrainedPredictor(PretrainedEstimator):
             If the backbone's weights can't be had.
         """
         check_parameters(self)
-        start = self.module_ if self.warm_start and hasattr(self, "module_") else None
-        self._fit(X, y, sample_weight, self._recipe(), start, resumes=True)
+        warm = self.warm_start and hasattr(self, "module_")
+        plan = self._plan(X, y, sample_weight, start=self.module_ if warm else None)
+        weights = None if sample_weight is None else {"sample_weight": sample_weight}
+        tasks = FitTasks(
+            self,
+            n_epochs=plan.n_epochs,
+            n_runs=plan.n_runs,
+            told={"X": X, "y": y, "metadata": weights},
+            fitted=partial(self._fitted, plan),
+        )
+        checkpoint = checkpoint_of(self, plan)
+        self._train(plan, observer=tasks, checkpoint=checkpoint)
+        tasks.end()
         return self
 
-    def _fit(
+    def _train(self, plan: Plan, **how: Any) -> None:
+        """Train, and keep the result."""
+        net = fine_tune(**self._training(plan), start=plan.start, **how)
+        # All at once and last: a fit that is interrupted changes nothing.
+        self._forget_columns()
+        self.__dict__.update(self._fitted(plan, net))
+
+    def _step(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
+        """Train for one epoch more on samples that may be others than before."""
+        check_parameters(self)
+        known = hasattr(self, "module_")
+        before, start = (self._history, self.module_) if known else ([], None)
+        recipe = dataclasses.replace(self._recipe(), **_ONE_STEP)
+        told = {"recipe": recipe, "start": start, "classes": classes}
+        self._train(self._plan(X, y, sample_weight, **told))
+        rows = [{**row, "epoch": len(before) + 1} for row in self._history]
+        self._history = [*before, *rows]
+        self.n_iter_ = self.best_epoch_ = len(self._history)
+        return self
+
+    def _plan(
         self,
         X: Any,
         y: Any,
         sample_weight: Any,
-        recipe: Recipe,
-        start: FineTunedNetwork | None,
         *,
+        recipe: Recipe | None = None,
+        start: FineTunedNetwork | None = None,
         classes: Any = None,
-        resumes: bool = False,
-    ) -> None:
-        """Fit by a recipe, from a start or from the probe, and keep the result."""
+    ) -> Plan:
+        """Return what is to be trained, on what, with all inputs validated.
+
+        By the parameters' recipe, unless another one is given.
+        """
         samples = self._samples(X)
         columns = columns_of(X)
         weights = check_weights(sample_weight, len(samples))
@@ -144,53 +173,26 @@ class PretrainedPredictor(PretrainedEstimator):
         device = resolve_device(self.device)
         backbone = self._load_backbone()
         depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
-        placed = backbone.on(device)
-        cut = placed.cut(depth)
-        self._check_start(start, backbone, depth)
-        data = self._training_data(placed, cut, wanted.task, *merged, device)
-        checkpoint = None
-        if resumes and self.checkpoint is not None:
-            checkpoint = checkpoint_of(
-                self, placed, depth, data, merged[0], seed, start
-            )
-        network, net = fine_tune(
-            *(placed, cut, depth, data, recipe, seed, device),
+        recipe = self._recipe() if recipe is None else recipe
+        if start is not None:
+            self._check_start(backbone, depth)
+            recipe = dataclasses.replace(recipe, probe=False)
+        return Plan(
+            task=wanted.task,
+            samples=merged[0],
+            targets=merged[1],
+            weights=merged[2],
+            fitted=columns | wanted.fitted,
+            backbone=backbone,
+            depth=depth,
+            recipe=recipe,
             start=start,
-            checkpoint=checkpoint,
+            seed=seed,
+            device=device,
         )
-        # All at once and last: a fit that is interrupted changes nothing.
-        self._set_columns(columns)
-        self.__dict__.update(wanted.fitted)
-        self._task = wanted.task
-        self.backbone_ = backbone
-        self.n_stages_ = backbone.n_stages
-        self.stage_names_ = backbone.stage_names
-        self.freeze_depth_ = depth
-        self.module_ = network
-        self.net_ = net
-        self._history = [_public_row(row) for row in net.history]
-        self.n_iter_ = len(self._history)
-        self.best_epoch_ = self.n_iter_ if net.best_epoch is None else net.best_epoch
 
-    def _step(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
-        """Train for one epoch more on samples that may be others than before."""
-        check_parameters(self)
-        known = hasattr(self, "module_")
-        before = self._history if known else []
-        recipe = dataclasses.replace(self._recipe(), **_ONE_STEP)
-        start = self.module_ if known else None
-        self._fit(X, y, sample_weight, recipe, start, classes=classes)
-        rows = [{**row, "epoch": len(before) + 1} for row in self._history]
-        self._history = [*before, *rows]
-        self.n_iter_ = self.best_epoch_ = len(self._history)
-        return self
-
-    def _check_start(
-        self, start: FineTunedNetwork | None, backbone: Backbone, depth: int
-    ) -> None:
-        """Raise a clear error if another fit can't go on from a trained network."""
-        if start is None:
-            return
+    def _check_start(self, backbone: Backbone, depth: int) -> None:
+        """Raise a clear error if training can't go on with another network."""
         before = self.backbone_.fingerprint, self.freeze_depth_
         if before != (backbone.fingerprint, depth):
             raise ValueError(
@@ -201,36 +203,55 @@ class PretrainedPredictor(PretrainedEstimator):
                 "the 'backbone' of a new one."
             )
 
-    def _training_data(
-        self,
-        backbone: Backbone,
-        cut: Cut,
-        task: Task,
-        samples: ImageSamples | TextSamples,
-        targets: np.ndarray,
-        weights: np.ndarray,
-        device: torch.device,
-    ) -> TrainingData:
-        """Return what the tail takes of each sample, and the embeddings for the probe.
+    def _training(self, plan: Plan) -> dict[str, Any]:
+        """Return what `fine_tune` is to be called with.
 
-        Embeddings come second: they continue from the states at the cut.
+        The frozen part runs here. Embeddings come second: they continue from the states
+        at the cut.
         """
-        extraction = self._extraction(device)
-        records = extraction.records(backbone, cut, samples)
+        backbone = plan.backbone.on(plan.device)
+        cut = backbone.cut(plan.depth)
+        extraction = self._extraction(plan.device)
+        records = extraction.records(backbone, cut, plan.samples)
         embeddings = None
-        if self.probe and cut.depth == backbone.n_stages:
+        if plan.recipe.probe and cut.depth == backbone.n_stages:
             embeddings = stacked_states(records)
-        elif self.probe:
-            embeddings = extraction.embeddings(backbone, samples)
-        return TrainingData(
-            task=task,
+        elif plan.recipe.probe:
+            embeddings = extraction.embeddings(backbone, plan.samples)
+        data = TrainingData(
+            task=plan.task,
             records=records,
             embeddings=embeddings,
-            augmented=self._augmented(samples, backbone),
+            augmented=self._augmented(plan.samples, backbone),
             mix=self._mix(),
-            targets=targets,
-            weights=weights / weights.mean(),
+            targets=plan.targets,
+            weights=plan.weights / plan.weights.mean(),
         )
+        return {
+            "backbone": backbone,
+            "cut": cut,
+            "freeze_depth": plan.depth,
+            "data": data,
+            "recipe": plan.recipe,
+            "seed": plan.seed,
+            "device": plan.device,
+        }
+
+    def _fitted(self, plan: Plan, net: FineTuningNet) -> dict[str, Any]:
+        """Return the attributes of the estimator when it is fitted."""
+        n_epochs = len(net.history)
+        return plan.fitted | {
+            "_task": plan.task,
+            "backbone_": plan.backbone,
+            "n_stages_": plan.backbone.n_stages,
+            "stage_names_": plan.backbone.stage_names,
+            "freeze_depth_": plan.depth,
+            "module_": net.module_,
+            "net_": net,
+            "_history": [_public_row(row) for row in net.history],
+            "n_iter_": n_epochs,
+            "best_epoch_": n_epochs if net.best_epoch is None else net.best_epoch,
+        }
 
     @property
     def history_(self) -> pd.DataFrame:
@@ -259,23 +280,18 @@ class PretrainedPredictor(PretrainedEstimator):
         backbone = self.backbone_.on(device)
         cut = backbone.cut(network.depth)
         outputs = np.empty((len(samples), self._task.n_outputs), dtype=np.float32)
+        how = {
+            "device": device,
+            "context": autocast(self.precision, device),
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+        }
         for start in range(0, len(samples), _CHUNK):
             part = np.arange(start, min(start + _CHUNK, len(samples)))
-            records = self._extraction(device).records(
-                backbone, cut, samples.take(part)
-            )
-            batches = forward(
-                network,
-                backbone,
-                cut,
-                records,
-                device=device,
-                context=autocast(self.precision, device),
-                batch_size=self.batch_size,
-                num_workers=self.num_workers,
-            )
-            for indices, found in batches:
-                outputs[part[indices]] = found
+            extraction = self._extraction(device)
+            records = extraction.records(backbone, cut, samples.take(part))
+            for rows, found in forward(network, backbone, cut, records, **how):
+                outputs[part[rows]] = found
         return outputs[places]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from sktransfer._fitting import Targets
+from sktransfer._plan import Targets
 from sktransfer._predictor import PretrainedPredictor
 from sktransfer.inputs import check_values
 from sktransfer.training import Regression

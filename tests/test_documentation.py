@@ -38,6 +38,7 @@ WITH_EXAMPLES = {
         "PretrainedImageRegressor",
     ],
     "sktransfer.cache": ["info"],
+    "sktransfer.model_selection": ["lr_range_test"],
     "sktransfer.testing": ["render_tabular", "rows_as_images", "rows_as_texts"],
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -130,6 +131,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
         "docs/cache.md",
         "docs/meta_estimators.md",
         "docs/mixed_columns.md",
+        "docs/progress.md",
     }
 
 

@@ -30,8 +30,9 @@ ONLY_IN = {
         "_regressor.py",
         "testing.py",
     ),
+    "sklearn.callback": ("_fit_tasks.py", "_predictor.py"),
     "sqlite3": ("features/_database*.py",),
-    "matplotlib": ("demonstration/*.py",),
+    "matplotlib": ("demonstration/*.py", "model_selection/*.py"),
     "skimage": ("demonstration/*.py",),
 }
 

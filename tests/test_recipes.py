@@ -113,11 +113,13 @@ def test_early_stopping_ends_training_and_keeps_the_best_epoch(texts):
     # At this rate all goes wrong, so that no epoch is better than the first ones.
     wild = {"lr": 0.05, "max_epochs": 20, "lr_schedule": "constant"}
     fitted = quick(early_stopping=True, n_iter_no_change=2, refit=False, **wild)
-    fitted.fit(X, y)
+    notes = notes_of(fitted, X, y)
     losses = fitted.history_["valid_loss"]
     assert fitted.n_iter_ < 20
     assert fitted.best_epoch_ == losses.argmin() + 1
     assert fitted.n_iter_ - fitted.best_epoch_ == 2
+    # All callbacks hear of the last epoch.
+    assert len(notes.released) == fitted.n_iter_
 
 
 @pytest.mark.parametrize("refit", [False, True])

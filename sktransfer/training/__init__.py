@@ -6,8 +6,10 @@ from sktransfer.training._device import autocast, resolve_device, training_conte
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
-from sktransfer.training._net import OPTIMIZERS
+from sktransfer.training._net import OPTIMIZERS, FineTuningNet
+from sktransfer.training._rates import losses_at_rates
 from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._reporting import Snapshot
 from sktransfer.training._tasks import (
     Multiclass,
     Multilabel,
@@ -20,17 +22,20 @@ __all__ = [
     "OPTIMIZERS",
     "Checkpoint",
     "FineTunedNetwork",
+    "FineTuningNet",
     "Mix",
     "Multiclass",
     "Multilabel",
     "Multitask",
     "Recipe",
     "Regression",
+    "Snapshot",
     "Task",
     "TrainingData",
     "autocast",
     "fine_tune",
     "forward",
+    "losses_at_rates",
     "resolve_augment",
     "resolve_device",
     "resolve_mix",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,9 +40,9 @@ class RateFactor:
 
 
 class RateSchedule(LRScheduler):
-    """Applies a `RateFactor` after every batch."""
+    """Applies a factor of the step, such as a `RateFactor`, after every batch."""
 
-    def __init__(self, factor: RateFactor) -> None:
+    def __init__(self, factor: Callable[[int], float]) -> None:
         super().__init__(
             torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
         )
@@ -79,7 +80,18 @@ class Unfreezing(Callback):
             net.module_.release(depth)
 
 
-class WeightAveraging(Callback):
+class Choice(Callback):
+    """Chooses at the end of training which weights are kept."""
+
+    def choose(self, net: Any) -> None:
+        """Give a net the weights to keep; asked for before the end too."""
+        raise NotImplementedError
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        self.choose(net)
+
+
+class WeightAveraging(Choice):
     """Leaves the mean of the weights after each step of the second half of training.
 
     Stochastic weight averaging (Izmailov et al. 2018, section 3.2).
@@ -106,10 +118,13 @@ class WeightAveraging(Callback):
             self.average_ = AveragedModel(net.module_)
         self.average_.update_parameters(net.module_)
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def choose(self, net: Any) -> None:
         if self.average_ is not None:
             net.module_.load_state_dict(self.average_.module.state_dict())
-            self.average_ = None
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        super().on_train_end(net)
+        self.average_ = None
         del self.module_
 
     def state_dict(self) -> dict[str, Any]:

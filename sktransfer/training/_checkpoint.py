@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import os
@@ -92,7 +93,7 @@ class Checkpoint:
         except _NONSENSE:
             self._ignore("it is damaged, or another program's")
             return False
-        before = _state(net)
+        before = copy.deepcopy(_state(net))
         try:
             _restore(net, state)
         except _NONSENSE:

@@ -76,13 +76,20 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """
     with global_randomness_lock, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        with _seeded(seed, device):
+        with _restored(device, seed):
             yield
 
 
 @contextlib.contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the random state of an accelerator, and put back what was there."""
+def kept_randomness(device: torch.device) -> Iterator[None]:
+    """Put back the random state of a fit after something else may have drawn."""
+    with torch.random.fork_rng(devices=[]), _restored(device):
+        yield
+
+
+@contextlib.contextmanager
+def _restored(device: torch.device, seed: int | None = None) -> Iterator[None]:
+    """Put back the random state of an accelerator, and seed it before if asked to."""
     if device.type == "cpu":
         yield
         return
@@ -92,7 +99,8 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     current = accelerator.device(device) if where else contextlib.nullcontext()
     before = accelerator.get_rng_state(*where)
     with current:
-        accelerator.manual_seed(seed)
+        if seed is not None:
+            accelerator.manual_seed(seed)
     try:
         yield
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -155,3 +157,33 @@ def parameter_groups(
         }
         for (below, decays), parameters in sorted(groups.items(), key=lambda g: g[0])
     ]
+
+
+def l2_sp(
+    network: FineTunedNetwork, pristine: nn.Module, strength: float
+) -> Callable[[], torch.Tensor] | None:
+    """Return what pulls weights towards the pretrained ones, if anything does.
+
+    The penalty of Li, Grandvalet and Davoine 2018, section 3.2: half the squared
+    distance, times `strength`.
+
+    Parameters
+    ----------
+    network : FineTunedNetwork
+        On the device of `pristine`.
+    pristine : Module
+        What `network.tail` is a copy of.
+    strength : float
+        0 is no penalty.
+    """
+    start = dict(pristine.named_parameters())
+    released = network.tail.named_parameters()
+    pairs = [(p, start[name]) for name, p in released if strength and p.requires_grad]
+    return functools.partial(_half_distance, pairs, strength) if pairs else None
+
+
+def _half_distance(
+    pairs: Sequence[tuple[torch.Tensor, torch.Tensor]], strength: float
+) -> torch.Tensor:
+    squares = [(weights - start).square().sum() for weights, start in pairs]
+    return strength / 2 * torch.stack(squares).sum()

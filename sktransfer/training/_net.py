@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import traceback
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 class StopTraining(Exception):
-    """Training is to end after this epoch, and all is well."""
+    """Training is to end here, and all is well."""
 
 
 class FineTuningNet(NeuralNet):
@@ -61,9 +62,13 @@ class FineTuningNet(NeuralNet):
     ----------
     best_epoch : int or None
         The epoch whose weights were kept, if training was watched; 0 is the probe.
+    stops : bool
+        Whether training is to end after this epoch. Callbacks set it, so that all of
+        them hear of the epoch's end.
     """
 
     best_epoch: int | None = None
+    stops = False
     # What skorch sets.
     history: Any
     callbacks: Any
@@ -145,20 +150,18 @@ class FineTuningNet(NeuralNet):
         skorch's `EarlyStopping` ends training by a `KeyboardInterrupt`, which is
         another thing than a user's.
         """
-        finished = False
         try:
             super().notify(method_name, **cb_kwargs)
-        except StopTraining:
-            finished = True
         except KeyboardInterrupt as error:
             *_, (last, _) = traceback.walk_tb(error.__traceback__)
             if last.f_code is not EarlyStopping.on_epoch_end.__code__:
                 raise
-            finished = True
-        if method_name == "on_epoch_end" and self.checkpoint is not None:
-            self.checkpoint.save(self, finished=finished)
-        if finished:
-            raise StopTraining
+            self.stops = True
+        if method_name == "on_epoch_end":
+            if self.checkpoint is not None:
+                self.checkpoint.save(self, finished=self.stops)
+            if self.stops:
+                raise StopTraining
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -177,6 +180,14 @@ class FineTuningNet(NeuralNet):
         ValueError
             If training diverges: the loss, or an output at the end, is not finite.
         """
+        self.take_steps(dataset, epochs)
+        self.module_.eval()
+        if epochs:
+            self._check_last_step(dataset)
+        self.forget_training()
+
+    def take_steps(self, dataset: Any, epochs: int) -> None:
+        """Train, and leave everything as the last step did."""
         self.initialize()
         self.notify("on_train_begin", X=dataset, y=None)
         finished = self.checkpoint is not None and self.checkpoint.restore(self)
@@ -184,10 +195,6 @@ class FineTuningNet(NeuralNet):
         with contextlib.suppress(StopTraining):
             self.fit_loop(dataset, None, epochs=left)
         self.notify("on_train_end", X=dataset, y=None)
-        self.module_.eval()
-        if epochs:
-            self._check_last_step(dataset)
-        self._forget_training()
 
     def with_story_of(self, net: FineTuningNet) -> FineTuningNet:
         """Return this net with the history and the user's callbacks of another."""
@@ -212,11 +219,12 @@ class FineTuningNet(NeuralNet):
                 f"{self.remedy}"
             )
 
-    def _forget_training(self) -> None:
+    def forget_training(self) -> None:
         """Drop what only training needs: it holds several times the weights."""
         self.module_.cpu().zero_grad()
         self.device = "cpu"
         self.optimizer_ = None
+        self.stops = False
         self.front = self.penalty = self.evaluate = self.checkpoint = None
         self.iterator_train = torch.utils.data.DataLoader
         self.callbacks = [
@@ -244,3 +252,14 @@ class FineTuningNet(NeuralNet):
 def _is_own(callback: Any) -> bool:
     """Say whether a callback is a part of training, and not given by the user."""
     return type(callback).__module__.startswith(__package__ or "")
+
+
+def optimizer_of(optimizer: str | type[torch.optim.Optimizer]) -> Any:
+    """Return what makes the optimizer that a parameter names."""
+    if not isinstance(optimizer, str):
+        return optimizer
+    # One pass over the weights in place of a dozen.
+    options: dict[str, Any] = {"fused": True}
+    if optimizer == "sgd":
+        options["momentum"] = 0.9
+    return functools.partial(OPTIMIZERS[optimizer], **options)

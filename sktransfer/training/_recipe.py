@@ -52,6 +52,20 @@ class Recipe:
         """Whether samples are held out to see how training goes."""
         return self.early_stopping or self.select_best
 
+    def workers_for(self, records: Any) -> int:
+        """Return how many processes prepare records: none where they are at hand."""
+        return self.num_workers if isinstance(records, PreparedImages) else 0
+
+    def planned_epochs(self, releases: bool) -> int:
+        """Return how many epochs there are, if none is stopped after.
+
+        Parameters
+        ----------
+        releases : bool
+            Whether any stage is to train: a probed head alone has nothing to learn.
+        """
+        return self.max_epochs if releases or not self.probe else 0
+
 
 @dataclass(frozen=True)
 class TrainingData:

@@ -20,8 +20,9 @@ from sktransfer.training._solvers import (
 #: the targets; 95 % efficient for normal errors (Huber 1981, section 4.5).
 HUBER_DELTA = 1.35
 
-#: Offset of a class without samples.
-ABSENT = -10.0
+#: Offset of a class without samples, whose probability is 0 then in float32: one of the
+#: other outputs is positive. And of one whose samples are yet to come.
+NEVER, NOT_YET = -110.0, -10.0
 
 #: Slopes (n_outputs, n_features) and offsets (n_outputs,) of a linear head.
 Lines = tuple[np.ndarray, np.ndarray]
@@ -89,10 +90,13 @@ class Multiclass(Task):
     label_smoothing : float, default=0.0
         Share of the target that is spread over all classes (Szegedy et al. 2016,
         section 7).
+    more_to_come : bool, default=False
+        Whether classes without samples may get some.
     """
 
     n_classes: int
     label_smoothing: float = 0.0
+    more_to_come: bool = False
 
     @property
     def n_outputs(self) -> int:
@@ -115,9 +119,7 @@ class Multiclass(Task):
         self, features: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> Lines:
         slope = np.zeros((self.n_classes, features.shape[1]))
-        # The largest of the others' outputs is positive: one whose samples all weigh
-        # nothing, or are yet to come, is never the most probable.
-        offset = np.full(self.n_classes, ABSENT)
+        offset = np.full(self.n_classes, NOT_YET if self.more_to_come else NEVER)
         present = np.unique(targets)
         if len(present) == 1:
             offset[present] = 0.0
@@ -177,8 +179,7 @@ class Multitask(Task):
 class Multilabel(Task):
     """Any number of labels; targets are 0, 1 or, missing, NaN.
 
-    Their shape is (n_samples, n_labels), float32. A sample's loss is the mean over the
-    labels that are known of it.
+    They are (n_samples, n_labels) float32. A sample's loss is the mean over its labels.
 
     Parameters
     ----------

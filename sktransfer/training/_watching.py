@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
-from skorch.callbacks import Callback
 
-from sktransfer.training._net import StopTraining
+from sktransfer.training._callbacks import Choice
 from sktransfer.training._recipe import Recipe, TrainingData
 
 State = dict[str, torch.Tensor]
@@ -51,7 +50,7 @@ def hold_out(
     return np.concatenate([indices[alone], kept]), held_out
 
 
-class Watch(Callback):
+class Watch(Choice):
     """Looks at held-out samples after each epoch, and decides which weights to keep.
 
     Parameters
@@ -88,9 +87,9 @@ class Watch(Callback):
                 self.best_state_ = _state(net)
                 net.best_epoch = len(net.history)
         if self.recipe.early_stopping and self.misses_ >= self.recipe.n_iter_no_change:
-            raise StopTraining
+            net.stops = True
 
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+    def choose(self, net: Any) -> None:
         if self.best_state_ is None:
             net.best_epoch = len(net.history)
         else:
@@ -100,6 +99,9 @@ class Watch(Callback):
             if _rank(self.evaluate(net)) <= _rank(before):
                 net.module_.load_state_dict(state)
                 net.best_epoch = 0
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        super().on_train_end(net)
         self.best_state_ = self.probe_ = None
 
     def state_dict(self) -> dict[str, Any]:
