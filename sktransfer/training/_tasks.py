@@ -269,9 +269,8 @@ class Regression(Task):
     def score(
         self, outputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> float:
-        # Of a single sample there is none.
         if len(targets) < 2:
-            return 0.0
+            return 0.0  # Of a single sample there is none.
         return float(r2_score(targets, outputs, sample_weight=weights))
 
     def solve(
