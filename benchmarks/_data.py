@@ -32,16 +32,32 @@ def bbc() -> tuple[np.ndarray, np.ndarray]:
     return X, np.concatenate([drawn.y, drawn.y_held_out])
 
 
+def bbc_articles() -> tuple[np.ndarray, np.ndarray]:
+    """Whole articles of BBC News on five topics."""
+    drawn = bbc_news(n_labelled=1200, n_held_out=800, random_state=0)
+    X = np.array([*drawn.X, *drawn.X_held_out], dtype=object)
+    return X, np.concatenate([drawn.y, drawn.y_held_out])
+
+
+def rare_class() -> tuple[np.ndarray, np.ndarray]:
+    """Sentences of film reviews, of which one in ten is negative."""
+    X, y = movie_sentences()
+    negative = np.flatnonzero(y == "negative")
+    positive = np.flatnonzero(y == "positive")
+    kept = np.sort(np.concatenate([positive, negative[: len(positive) // 9]]))
+    return _shuffled(X[kept], y[kept])
+
+
 def movie_sentences() -> tuple[np.ndarray, np.ndarray]:
     """Sentences of film reviews, rated positive or negative."""
-    texts, ratings = _rated("movieReviewSnippets")
+    texts, ratings = rated("movieReviewSnippets")
     kept = np.abs(ratings) > 0.5
     return texts[kept], np.where(ratings[kept] > 0, "positive", "negative")
 
 
 def tweets() -> tuple[np.ndarray, np.ndarray]:
     """Tweets, rated positive, neutral or negative."""
-    texts, ratings = _rated("tweets")
+    texts, ratings = rated("tweets")
     labels = np.array(["negative", "neutral", "positive"])
     return texts, labels[np.digitize(ratings, [-0.5, 0.5])]
 
@@ -108,7 +124,7 @@ def samples(kind: str, n_samples: int, folder: Path) -> tuple[np.ndarray, np.nda
     return X[:n_samples], y[:n_samples]
 
 
-def _rated(name: str) -> tuple[np.ndarray, np.ndarray]:
+def rated(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the sentences of one collection and their mean ratings, from -4 to 4."""
     archive = zipfile.ZipFile(io.BytesIO(_ratings_package()))
     inner = io.BytesIO(archive.read(_RATINGS_ARCHIVE))

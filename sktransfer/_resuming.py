@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,10 @@ def checkpoint_of(estimator: Any, plan: Plan) -> Checkpoint | None:
 
 
 def _spelt(value: Any) -> str:
-    """Spell the value of a parameter as in every process; its address is in none."""
-    name = getattr(value, "__qualname__", None)
-    return repr(value) if name is None else f"{value.__module__}.{name}"
+    """Spell the value of a parameter as in every process: without its address.
+
+    Lambdas, which have all one name, are told apart by what they do.
+    """
+    code = getattr(value, "__code__", None)
+    does = "" if code is None else f"{code.co_code!r}{code.co_names}{code.co_consts}"
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{value!r}{does}")

@@ -17,8 +17,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
+from torch import nn
 
 from sktransfer import PretrainedTextRegressor
+from sktransfer._resuming import _spelt
 from sktransfer.exceptions import CheckpointWarning
 
 N_KILLS = 20
@@ -125,6 +127,17 @@ def test_another_fit_starts_anew(other, tmp_path):
     assert_array_equal(found.predict_proba(X), expected.predict_proba(X))
     # What was interrupted may still be gone on with.
     assert len(files(tmp_path)) == 1
+
+
+def test_parameters_are_spelt_alike_in_every_process_and_told_apart():
+    heads = [lambda n, m: nn.Linear(n, m), lambda n, m: nn.Linear(n, m, bias=False)]
+    made = [lambda n, m: nn.Linear(n, m) for _ in range(2)]
+    assert _spelt(heads[0]) != _spelt(heads[1])
+    assert _spelt(made[0]) == _spelt(made[1])
+    assert _spelt(torch.optim.AdamW) != _spelt(torch.optim.SGD)
+    assert _spelt(functools.partial(fit, "a")) == _spelt(functools.partial(fit, "a"))
+    for value in (*heads, functools.partial(fit, "a"), 0.1, "all", [0.5]):
+        assert "0x" not in _spelt(value)
 
 
 @pytest.mark.parametrize(
