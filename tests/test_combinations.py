@@ -353,3 +353,77 @@ def test_what_excludes_each_other_says_so(kind, exclusion, tmp_path):
         with pytest.raises(ValueError, match=message):
             fitted(estimator_of(kind, changed, tmp_path), kind, changed)
     assert n_tried > 2
+
+
+# Rare labels, and going on with something else.
+
+
+def test_all_labels_of_a_column_may_be_held_out():
+    X, labels = samples_of("text classifier")
+    rare = np.array(["a", "b", *[None] * (len(X) - 2)], dtype=object)
+    y = np.stack([labels.astype(object), rare], axis=1)
+    watched = {"early_stopping": True, "validation_fraction": 0.8, "refit": False}
+    shares = []
+    for seed in range(4):
+        estimator = text_classifier(
+            freeze_depth=-1, max_length=12, **watched, random_state=seed
+        )
+        estimator.fit(X, y)
+        shares.append(estimator.predict_proba(X)[1])
+    assert np.isfinite(shares).all()
+    # Nothing is known of the classes then but their number.
+    assert any(np.allclose(each, 0.5, atol=0.1) for each in shares)
+
+
+@pytest.mark.parametrize("target", ["columns", "indicators"])
+@pytest.mark.parametrize("by_class", [False, True])
+def test_a_column_without_weighted_labels(target, by_class):
+    X, labels = samples_of("text classifier")
+    first = labels == labels[0]
+    # The second column is known of the samples of the first class only.
+    y = (
+        np.where(first, 1, None)
+        if target == "indicators"
+        else np.where(first, "a", None)
+    )
+    known = first * 1 if target == "indicators" else labels
+    how = {"class_weight": [{known[0]: 0.0}, {}]} if by_class else {}
+    weights = None if by_class else 1.0 - first
+    with pytest.raises(
+        ValueError, match="no label in column 1 whose sample has a weig"
+    ):
+        text_classifier(**how).fit(
+            X, np.stack([known.astype(object), y], axis=1), sample_weight=weights
+        )
+
+
+HALVES = np.arange(12) % 2
+
+
+@pytest.mark.parametrize(
+    ("y", "other", "message"),
+    [
+        (HALVES, np.eye(2, dtype=int)[HALVES], "one class a sample.*Got an indicator"),
+        (np.eye(2, dtype=int)[HALVES], HALVES, "an indicator.*Got one class a sample"),
+    ],
+    ids=["indicators", "classes"],
+)
+def test_training_does_not_go_on_with_another_kind_of_target(y, other, message):
+    X, _ = samples_of("text classifier")
+    estimator = text_classifier(warm_start=True, max_length=12).fit(X, y)
+    before = estimator.predict_proba(X)
+    for fit in (estimator.fit, estimator.partial_fit):
+        with pytest.raises(ValueError, match=message):
+            fit(X, other)
+    assert_array_equal(estimator.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("freeze_depth", ["all", -1])
+def test_training_does_not_go_on_with_another_head(freeze_depth):
+    X, y = samples_of("text classifier")
+    estimator = text_classifier(
+        warm_start=True, max_length=12, freeze_depth=freeze_depth
+    ).fit(X, y)
+    with pytest.raises(ValueError, match="'head' parameter is another one now: .*384"):
+        estimator.set_params(head="mlp").fit(X, y)
+    estimator.set_params(warm_start=False).fit(X, y)
