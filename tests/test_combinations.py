@@ -172,13 +172,13 @@ def samples_of(kind: str) -> tuple[Any, np.ndarray]:
             for topic in ("business", "sports", "tech")
             for index in np.flatnonzero(data.y == topic)[:4]
         ]
-        X: Any = [" ".join(data.X[index].split()[:16]) for index in chosen]
+        X: Any = [" ".join(data.X[index].split()[:12]) for index in chosen]
     else:
         data = textures()
         chosen = [
             index
             for texture in ("brick", "grass", "gravel")
-            for index in np.flatnonzero(data.y == texture)[:4]
+            for index in np.flatnonzero(data.y == texture)[:3]
         ]
         X = data.X[chosen]
     return X, data.y[chosen]
@@ -202,8 +202,10 @@ def weights_of(kind: str, weights: str | None) -> np.ndarray | None:
     position = np.arange(len(samples_of(kind)[1]))
     if weights is None:
         return None
-    # Of the last class nothing is left.
-    return position % 3 + 1 if weights == "integers" else (position % 4 > 0) * 1.0
+    if weights == "integers":
+        return position % 3 + 1
+    # Of the texts nothing is left of the last class.
+    return (position < 8) * 1.0
 
 
 def class_weight_of(kind: str, row: Row) -> Any:
@@ -225,7 +227,7 @@ def estimator_of(kind: str, row: Row, folder: Any) -> Any:
         parameters["class_weight"] = class_weight_of(kind, row)
     if parameters["checkpoint"] is not None:
         parameters["checkpoint"] = folder / "checkpoint"
-    parameters |= {"batch_size": 6, "validation_fraction": 0.25}
+    parameters |= {"batch_size": 12, "validation_fraction": 0.25}
     if kind == "text classifier":
         return text_classifier(**parameters | {"max_length": 12})
     if kind == "image classifier":
@@ -247,10 +249,10 @@ def fitted(estimator: Any, kind: str, row: Row) -> Any:
 
 
 def outputs_of(estimator: Any, X: Any) -> list[np.ndarray]:
-    """Return all there is of predictions, as a list of arrays."""
-    names = ("predict", "predict_proba", "decision_function")
-    found = [getattr(estimator, name)(X) for name in names if hasattr(estimator, name)]
-    return [a for one in found for a in (one if isinstance(one, list) else [one])]
+    """Return probabilities or values, as a list of arrays."""
+    find = getattr(estimator, "predict_proba", estimator.predict)
+    found = find(X)
+    return found if isinstance(found, list) else [found]
 
 
 def check_labels(estimator: Any, X: Any, row: Row) -> None:
@@ -306,7 +308,7 @@ def check_fit(estimator: Any, kind: str, row: Row) -> None:
         assert predicted.shape == target_of(kind, row["target"]).shape
     check_history(estimator, row)
     for found in outputs_of(estimator, X):
-        assert found.dtype.kind not in "fc" or np.isfinite(found).all()
+        assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize(
