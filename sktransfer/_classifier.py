@@ -94,6 +94,7 @@ class PretrainedClassifier(ClassifierMixin, PretrainedPredictor):
                     f"data, but the data contains only one class: "
                     f"{labels.classes[present[0]]!r}."
                 )
+        _check_columns_weigh(labels, weights)
         self._check_threshold(labels)
         fitted = {"classes_": labels.classes}
         task = self._task_of(labels, more_to_come=classes is not None)
@@ -252,6 +253,19 @@ def _decisions(logits: np.ndarray) -> np.ndarray:
 def _softmax(logits: np.ndarray) -> np.ndarray:
     probabilities: np.ndarray = torch.softmax(torch.from_numpy(logits), dim=1).numpy()
     return probabilities
+
+
+def _check_columns_weigh(labels: Labels, weights: np.ndarray) -> None:
+    """Raise an error if nothing is left to learn of one of several columns."""
+    if labels.kind == "multiclass":
+        return
+    for position, missing in enumerate(_missing(labels).T):
+        if not weights[~missing].any():
+            raise ValueError(
+                f"y has no label in column {position} whose sample has a weight above "
+                "0, by 'sample_weight' and 'class_weight'; expected one at least in "
+                "each column."
+            )
 
 
 def _missing(labels: Labels) -> np.ndarray:

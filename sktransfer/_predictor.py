@@ -17,7 +17,7 @@ from sktransfer._estimator import PretrainedEstimator, columns_of
 from sktransfer._fit_tasks import FitTasks
 from sktransfer._parameters import check_parameters, resolve_freeze_depth
 from sktransfer._plan import Plan, Targets
-from sktransfer._resuming import checkpoint_of
+from sktransfer._resuming import check_start, checkpoint_of
 from sktransfer.backbones import Backbone
 from sktransfer.features import PreparedImages, PreparedTexts, stacked_states
 from sktransfer.inputs import check_weights, distinct, merge_repeated
@@ -175,7 +175,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
         recipe = self._recipe() if recipe is None else recipe
         if start is not None:
-            self._check_start(backbone, depth)
+            check_start(self, wanted.task, backbone, depth)
             recipe = dataclasses.replace(recipe, probe=False)
         return Plan(
             task=wanted.task,
@@ -190,18 +190,6 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
             seed=seed,
             device=device,
         )
-
-    def _check_start(self, backbone: Backbone, depth: int) -> None:
-        """Raise a clear error if training can't go on with another network."""
-        before = self.backbone_.fingerprint, self.freeze_depth_
-        if before != (backbone.fingerprint, depth):
-            raise ValueError(
-                "Training goes on (warm_start=True, or partial_fit) with the backbone "
-                f"and the freeze depth of the last fit: {self.backbone_.name!r} and "
-                f"{self.freeze_depth_}. Got {backbone.name!r} and {depth}. To start "
-                "from what was trained at another depth, give the fitted estimator as "
-                "the 'backbone' of a new one."
-            )
 
     def _training(self, plan: Plan) -> dict[str, Any]:
         """Return what `fine_tune` is to be called with.

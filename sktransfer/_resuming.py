@@ -1,4 +1,4 @@
-"""What a fit is known by, so that another process can go on with it."""
+"""Going on with an earlier fit: with one of the same kind, or with this very one."""
 
 from __future__ import annotations
 
@@ -8,14 +8,53 @@ from pathlib import Path
 from typing import Any
 
 from sktransfer._plan import Plan
+from sktransfer.backbones import Backbone
 from sktransfer.features import versions
-from sktransfer.training import Checkpoint
+from sktransfer.training import Checkpoint, Multilabel, Multitask, Task
 
 #: Parameters that decide nothing of the result, or that the plan tells.
 _NOT_OF_THE_RESULT = {
     *("backbone", "cache", "callbacks", "checkpoint", "device", "num_workers"),
     *("random_state", "verbose", "warm_start"),
 }
+
+
+def check_start(estimator: Any, task: Task, backbone: Backbone, depth: int) -> None:
+    """Raise a clear error if training can't go on with another task or network.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        Fitted.
+    task : Task
+        What is to be learnt now.
+    backbone : Backbone
+        The pristine one that is asked for now.
+    depth : int
+        How many of its stages are to stay frozen.
+    """
+    if type(task) is not type(estimator._task):
+        raise ValueError(
+            "Training goes on (warm_start=True, or partial_fit) with "
+            f"{_kind(estimator._task)}, as in the last fit. Got {_kind(task)}."
+        )
+    before = estimator.backbone_.fingerprint, estimator.freeze_depth_
+    if before != (backbone.fingerprint, depth):
+        raise ValueError(
+            "Training goes on (warm_start=True, or partial_fit) with the backbone "
+            f"and the freeze depth of the last fit: {estimator.backbone_.name!r} and "
+            f"{estimator.freeze_depth_}. Got {backbone.name!r} and {depth}. To start "
+            "from what was trained at another depth, give the fitted estimator as "
+            "the 'backbone' of a new one."
+        )
+
+
+def _kind(task: Task) -> str:
+    """Say what form of `y` makes a task."""
+    if isinstance(task, Multilabel):
+        return "an indicator matrix"
+    several = isinstance(task, Multitask)
+    return "a class for each of several columns" if several else "one class a sample"
 
 
 def checkpoint_of(estimator: Any, plan: Plan) -> Checkpoint | None:

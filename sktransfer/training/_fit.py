@@ -180,7 +180,7 @@ class Fit:
             self.backbone, self.cut, self.freeze_depth, head, recipe.dropout
         )
         if self.start is not None:
-            network.load_state_dict(self.start.state_dict())
+            _take_over(network, self.start)
         if recipe.trainable == "lora" and network.released:
             add_adapters(network, recipe.lora_rank)
             network.release(self.freeze_depth)
@@ -250,3 +250,22 @@ class Fit:
             callbacks.append(Report(self.observer, undisturbed))
         # Callbacks have a state, and a fit leaves the estimator's parameters alone.
         return [*callbacks, *copy.deepcopy(recipe.callbacks or [])]
+
+
+def _take_over(network: FineTunedNetwork, start: FineTunedNetwork) -> None:
+    """Give a new network the weights of another one, whose tail is the same."""
+    given, weights = start.state_dict(), network.state_dict()
+    new, old = ({n: w.shape for n, w in each.items()} for each in (weights, given))
+    if new != old:
+        raise ValueError(
+            "Training goes on (warm_start=True, or partial_fit) with the head of the "
+            f"last fit. The 'head' parameter is another one now: its weights are "
+            f"{_heads(new)}, and those of the last fit {_heads(old)}. Leave it as it "
+            "was, or set warm_start=False."
+        )
+    network.load_state_dict(given)
+
+
+def _heads(shapes: dict[str, torch.Size]) -> list[tuple[int, ...]]:
+    """Return the shapes of the head's weights."""
+    return [tuple(shape) for name, shape in shapes.items() if name.startswith("head.")]

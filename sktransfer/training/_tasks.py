@@ -121,7 +121,7 @@ class Multiclass(Task):
         slope = np.zeros((self.n_classes, features.shape[1]))
         offset = np.full(self.n_classes, NOT_YET if self.more_to_come else NEVER)
         present = np.unique(targets)
-        if len(present) == 1:
+        if len(present) < 2:  # None where all that a column has are held out.
             offset[present] = 0.0
             return slope, offset
         slope[present], offset[present] = separating_lines(features, targets, weights)
