@@ -97,6 +97,13 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         targets, freeze depth and backbone.
     batch_size : int, default=16
         Samples in a training step, and in a forward pass.
+    gradient_accumulation_steps : int, default=1
+        Batches that make one training step: the step of one batch of as many samples,
+        in the memory of a small one. Schedules count steps, and `callbacks` are told
+        of the batches of a step as one.
+    gradient_checkpointing : bool, default=False
+        Keep only what goes into each released block, and compute the rest again in the
+        backward pass (Chen et al. 2016): less memory for longer training steps.
     image_shape : tuple of int, default=None
         Shape of a flattened image when `X` is a 2-D array of numbers, a row an image:
         (height, width), (height, width, channels) or (channels, height, width).
@@ -216,6 +223,8 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         refit: bool = True,
         warm_start: bool = False,
         batch_size: int = 16,
+        gradient_accumulation_steps: int = 1,
+        gradient_checkpointing: bool = False,
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
         augment: Any = None,
@@ -256,6 +265,8 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         self.refit = refit
         self.warm_start = warm_start
         self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.gradient_checkpointing = gradient_checkpointing
         self.image_shape = image_shape
         self.image_size = image_size
         self.augment = augment
