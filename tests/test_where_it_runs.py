@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
+import shutil
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +22,11 @@ from sktransfer import (
     PretrainedImageEmbedder,
     PretrainedTextRegressor,
 )
+from sktransfer.backbones._packages import find_packaged
 from sktransfer.model_selection import lr_range_test
 
 N = 30
+MINILM = find_packaged("sentence-transformers/all-MiniLM-L6-v2")
 #: What bfloat16 and another order of additions leave the same.
 CLOSE = {"rtol": 0, "atol": 2e-5}
 
@@ -28,9 +36,24 @@ def texts(n=N):
     return data.X[:n], data.y[:n]
 
 
+@functools.cache
+def minilm_without_dropout() -> str:
+    """Return a folder with MiniLM that does not draw: parts would in another order."""
+    folder = tempfile.mkdtemp(prefix="sktransfer-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copytree(MINILM.folder, folder, dirs_exist_ok=True)
+    file = Path(folder) / "config.json"
+    config = json.loads(file.read_text())
+    chances = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    assert all(config[name] > 0 for name in chances)
+    file.write_text(json.dumps(config | dict.fromkeys(chances, 0.0)))
+    return folder
+
+
 def quick(**parameters):
-    """Return a classifier of texts without dropout, which draws in another order."""
+    """Return a classifier of texts without dropout."""
     chosen = {
+        "backbone": minilm_without_dropout(),
         "freeze_depth": -1,
         "dropout": 0.0,
         "lr": 1e-3,
@@ -56,10 +79,10 @@ class Small(nn.Linear):
 
     def forward(self, embeddings):
         n_samples = len(embeddings)
-        if n_samples > self.room[torch.is_grad_enabled()]:
+        if n_samples > self.room[self.training]:
             Small.refused.append(n_samples)
             raise torch.OutOfMemoryError(f"no room for {n_samples} samples")
-        if torch.is_grad_enabled():
+        if self.training:
             Small.passed.append(n_samples)
         return super().forward(embeddings)
 
@@ -166,7 +189,7 @@ def test_mixed_images_have_their_partners_in_other_batches(mixed):
 def test_the_range_test_counts_steps():
     X, y = texts()
     one, several = (
-        lr_range_test(quick(**sizes), X, y, n_steps=20)
+        lr_range_test(quick(**sizes), X, y, n_steps=20, max_lr=1e-2)
         for sizes in (
             {"batch_size": 15},
             {"batch_size": 5, "gradient_accumulation_steps": 3},
@@ -348,10 +371,11 @@ def test_embedders_without_room(monkeypatch, tmp_path):
 def test_a_single_sample_without_room():
     X, y = texts()
     clf = quick().fit(X, y)
-    Small.room = {True: 0, False: 0}
+    Small.room = {True: 0, False: 10**9}
     message = "no room for a single sample in training steps: smaller batches would not"
     with pytest.raises(torch.OutOfMemoryError, match=message):
         quick().fit(X, y)
+    Small.room = {True: 0, False: 0}
     with pytest.raises(torch.OutOfMemoryError, match="single sample in forward passes"):
         clf.predict(X)
 
@@ -370,10 +394,37 @@ def test_other_errors_are_what_they_are():
 # Recomputed activations.
 
 
+@pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.parametrize("freeze_depth", [0, -2])
+def test_recomputed_activations_are_not_kept(kind, freeze_depth):
+    data, (X, y) = textures(4), texts(16)
+
+    def kept(**parameters):
+        chosen = {"freeze_depth": freeze_depth, "batch_size": 8, **parameters}
+        n_bytes = 0
+
+        def pack(tensor):
+            nonlocal n_bytes
+            # Weights are there anyway.
+            if not isinstance(tensor, nn.Parameter):
+                n_bytes += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+            if kind == "text":
+                text_classifier(**chosen).fit(X, y)
+            else:
+                image_classifier(**chosen).fit(data.X, data.y)
+        return n_bytes
+
+    # What a block keeps while it is computed again counts as nothing: another graph's.
+    assert kept(gradient_checkpointing=True) < 0.3 * kept()
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("freeze_depth", [0, -2])
 def test_recomputed_activations_change_nothing(freeze_depth, precision):
-    data, (X, y) = textures(), texts()
+    data, (X, y) = textures(4), texts(16)
     for quickly, X_fit, y_fit in ((image_classifier, data.X, data.y), (text, X, y)):
         chosen = {"freeze_depth": freeze_depth, "precision": precision, "lr": 1e-3}
         plain = quickly(**chosen).fit(X_fit, y_fit)
@@ -424,6 +475,7 @@ def test_numbers_in_little_memory():
     X, y = texts()
     target = (y == "sports").astype(float)
     chosen = {"max_length": 24, "random_state": 0, "freeze_depth": -1}
+    chosen["backbone"] = minilm_without_dropout()
     sizes = {"batch_size": 4, "gradient_accumulation_steps": 4}
     whole = PretrainedTextRegressor(**chosen, dropout=0.0).fit(X, target)
     parts = PretrainedTextRegressor(

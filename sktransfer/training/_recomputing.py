@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from sktransfer.training._device import MakeContext
 from sktransfer.training._module import FineTunedNetwork
 
-#: Modules that hold others, and compute nothing themselves.
-_CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
+#: Modules that hold others, and can't be called.
+_HOLDERS = (nn.Module, nn.ModuleList, nn.ModuleDict)
 
 
 def released_blocks(network: FineTunedNetwork) -> list[nn.Module]:
@@ -46,31 +46,43 @@ def released_blocks(network: FineTunedNetwork) -> list[nn.Module]:
 def _blocks(
     module: nn.Module, stages: dict[nn.Module, set[int]]
 ) -> Iterator[nn.Module]:
-    if not _is_compound(module) or not stages[module]:
+    if not stages[module] or not _is_compound(module):
         return
     parts = list(module.children())
-    if len(stages[module]) == 1 and not _holds_blocks(module):
-        if type(module) not in (nn.ModuleList, nn.ModuleDict, nn.Module):
-            yield module
-            return
-        # These can't be called.
-    elif len(stages[module]) == 1 and type(module) not in _CONTAINERS:
-        parts = [part for part in parts if _holds_blocks(part)]
+    whole = len(stages[module]) == 1
+    if whole and not _is_container(module):
+        # A stage of blocks of one type, such as the layers of a window transformer.
+        parts = [part for part in parts if _is_container(part) and _is_uniform(part)]
+        whole = not parts
+    elif whole:
+        whole = type(module) not in _HOLDERS and not _is_sequence_of_blocks(module)
+    if whole:
+        yield module
+        return
     for part in parts:
-        yield from _blocks(part, stages)
+        inside = len(stages[module]) == 1 and _is_container(module)
+        if inside and _is_compound(part) and not _is_container(part):
+            yield part
+        else:
+            yield from _blocks(part, stages)
 
 
-def _holds_blocks(module: nn.Module) -> bool:
-    """Say whether a module is, or directly has, a container of blocks of one type."""
-    holders = [module] if type(module) in _CONTAINERS else list(module.children())
-    return any(
-        type(holder) in _CONTAINERS and _same_blocks(holder) for holder in holders
-    )
+def _is_container(module: nn.Module) -> bool:
+    """Say whether a module runs others as they are, one after the other, or not."""
+    sequence = type(module).forward is nn.Sequential.forward
+    return sequence or type(module) in _HOLDERS
 
 
-def _same_blocks(holder: nn.Module) -> bool:
-    compounds = {type(child) for child in holder.children() if _is_compound(child)}
-    return len(compounds) == 1 and not issubclass(compounds.pop(), nn.Sequential)
+def _is_sequence_of_blocks(module: nn.Module) -> bool:
+    """Say whether blocks hold all parameters, and are more than sequences of layers."""
+    parts = [part for part in module.children() if any(True for _ in part.parameters())]
+    return all(map(_is_compound, parts)) and not all(map(_is_container, parts))
+
+
+def _is_uniform(holder: nn.Module) -> bool:
+    """Say whether all blocks in a container are of one type."""
+    blocks = [child for child in holder.children() if _is_compound(child)]
+    return len(set(map(type, blocks))) == 1 and not _is_container(blocks[0])
 
 
 def _is_compound(module: nn.Module) -> bool:
