@@ -238,45 +238,48 @@ def test_a_step_without_room_is_taken_in_parts(kind):
         assert_allclose(found, expected, atol=1e-4)
 
 
-def test_gradients_of_a_part_that_failed_are_not_counted():
-    X, y = texts(16)
-    Late.most = 10**9
-    whole = quick(batch_size=16, head=Late).fit(X, y)
-    Late.most = 5
-    with pytest.warns(UserWarning, match="training steps"):
-        divided = quick(batch_size=16, head=Late).fit(X, y)
-    assert_allclose(divided.predict_proba(X), whole.predict_proba(X), atol=1e-4)
-    # Here the batches before it are whole, and have gradients already.
-    Late.most = 5
-    with pytest.warns(UserWarning, match="training steps"):
-        divided = quick(batch_size=8, gradient_accumulation_steps=2, head=Late)
-        divided.fit(X, y)
-    assert_allclose(divided.predict_proba(X), whole.predict_proba(X), atol=1e-4)
-
-
 class Late(nn.Linear):
-    """A head that runs out of memory in the backward pass: its own gradient is there.
+    """A head that runs out of memory in a backward pass: its own gradient is there."""
 
-    Only the second pass of a step has little room.
-    """
-
-    most = 10**9
+    #: Backward passes so far, and those in which memory is short.
+    n_passes = 0
+    refused: tuple[int, ...] = ()
 
     def forward(self, embeddings):
-        return super().forward(_Refusing.apply(embeddings, self.most))
+        return super().forward(_Late.apply(embeddings))
 
 
-class _Refusing(torch.autograd.Function):
+class _Late(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, embeddings, most):
-        ctx.most = most
+    def forward(ctx, embeddings):
         return embeddings.clone()
 
     @staticmethod
     def backward(ctx, gradient):
-        if len(gradient) > ctx.most:
+        Late.n_passes += 1
+        if Late.n_passes in Late.refused:
             raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB.")
-        return gradient, None
+        return gradient
+
+
+@pytest.mark.parametrize(
+    ("sizes", "refused", "n_passes"),
+    [
+        ({"batch_size": 16}, (1,), 3),
+        ({"batch_size": 16}, (1, 2), 6),
+        # There are gradients of the batch before it already.
+        ({"batch_size": 8, "gradient_accumulation_steps": 2}, (2,), 4),
+    ],
+)
+def test_gradients_of_a_pass_that_failed_are_not_counted(sizes, refused, n_passes):
+    X, y = texts(16)
+    Late.refused = ()
+    whole = quick(batch_size=16, head=Late).fit(X, y)
+    Late.n_passes, Late.refused = 0, refused
+    with pytest.warns(UserWarning, match="training steps"):
+        divided = quick(head=Late, **sizes).fit(X, y)
+    assert Late.n_passes == n_passes
+    assert_allclose(divided.predict_proba(X), whole.predict_proba(X), atol=1e-4)
 
 
 def test_predictions_without_room_are_made_in_parts():
