@@ -15,6 +15,7 @@ import pytest
 import torch
 from _composition import image_classifier, news, text_classifier, textures
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import clone
 from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
@@ -354,6 +355,35 @@ def test_frozen_parts_without_room_run_in_parts(monkeypatch, augment):
     assert len(caught) == 1
     monkeypatch.setattr(Stage, "most", 10**9)
     assert_allclose(clf.predict_proba(data.X), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "room"),
+    # A text of about 10 windows is one sample where its tokens change.
+    [({}, 7), ({"token_dropout": 0.2}, 30)],
+    ids=["stored", "changed"],
+)
+def test_windows_of_frozen_texts_without_room(parameters, room):
+    X, y = texts(16)
+    clf = quick(freeze_depth="all", probe=True, head="linear", batch_size=8)
+    clf.set_params(long_text="window", max_length=12, cache=False, **parameters)
+    expected = clone(clf).fit(X, y)
+    layer = expected.backbone_.network.get_submodule("encoder.encoder.layer.0")
+    refused = []
+
+    def refuse(module, args):
+        if len(args[0]) > room:
+            refused.append(len(args[0]))
+            raise torch.OutOfMemoryError(f"no room for {len(args[0])}")
+
+    hook = layer.register_forward_pre_hook(refuse)
+    try:
+        with pytest.warns(UserWarning, match="the frozen part"):
+            clf.fit(X, y)
+    finally:
+        hook.remove()
+    assert refused
+    assert_allclose(clf.predict_proba(X), expected.predict_proba(X), atol=1e-4)
 
 
 def test_embedders_without_room(monkeypatch, tmp_path):

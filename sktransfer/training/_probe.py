@@ -102,7 +102,9 @@ def _embed(
     embeddings = []
     with torch.inference_mode(), autocast(recipe.precision, device)():
         for inputs in loader:
-            n_samples = len(inputs.get(SAMPLE_OF_WINDOW, next(iter(inputs.values()))))
+            whose = inputs.get(SAMPLE_OF_WINDOW)
+            n_rows = len(next(iter(inputs.values())))
+            n_samples = n_rows if whose is None else int(whose[-1]) + 1
             compute = functools.partial(_embeddings, cut, inputs, device)
             embeddings += current_room().run("frozen", n_samples, compute)
     return np.concatenate(embeddings)
