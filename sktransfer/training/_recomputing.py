@@ -52,7 +52,12 @@ def _blocks(
     whole = len(stages[module]) == 1
     if whole and not _is_container(module):
         # A stage of blocks of one type, such as the layers of a window transformer.
-        parts = [part for part in parts if _is_container(part) and _is_uniform(part)]
+        # Or what a part of a traced network keeps its modules in.
+        parts = [
+            part
+            for part in parts
+            if type(part) is nn.Module or (_is_container(part) and _is_uniform(part))
+        ]
         whole = not parts
     elif whole:
         whole = type(module) not in _HOLDERS and not _is_sequence_of_blocks(module)

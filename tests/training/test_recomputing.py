@@ -78,6 +78,8 @@ def test_blocks_of_released_stages_only():
     head = nn.Linear(backbone.n_features, 3)
     whole = new_network(backbone, backbone.cut(0), depth, head, 0.0)
     assert len(released_blocks(whole)) == 2
+    cut = new_network(backbone, backbone.cut(depth), depth, head, 0.0)
+    assert len(released_blocks(cut)) == 2
     frozen = new_network(
         backbone, backbone.cut(backbone.n_stages), backbone.n_stages, head, 0.0
     )
