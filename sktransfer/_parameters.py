@@ -63,29 +63,6 @@ def _check_together(name: str, parameters: dict[str, Any]) -> None:
         )
 
 
-def resolve_freeze_depth(freeze_depth: Any, n_stages: int) -> int:
-    """Return how many stages, from the input, stay frozen.
-
-    Parameters
-    ----------
-    freeze_depth : "all", int or float
-        All of them; so many, counted from the end when negative; or a fraction.
-    n_stages : int
-        How many there are.
-    """
-    if isinstance(freeze_depth, str):
-        return n_stages
-    if isinstance(freeze_depth, Integral):
-        depth = int(freeze_depth)
-        if not -n_stages <= depth <= n_stages:
-            raise ValueError(
-                f"The 'freeze_depth' parameter must be between {-n_stages} and "
-                f"{n_stages}: the backbone has {n_stages} stages. Got {depth} instead."
-            )
-        return depth + n_stages if depth < 0 else depth
-    return round(float(freeze_depth) * n_stages)
-
-
 class _Invalid(Exception):
     def __init__(
         self, expected: str, hint: str = "", kind: type[Exception] = ValueError
@@ -274,6 +251,8 @@ _CHECKS: dict[str, Check] = {
     "warm_start": _boolean,
     "checkpoint": _folder(None),
     "batch_size": _integer(1),
+    "gradient_accumulation_steps": _integer(1),
+    "gradient_checkpointing": _boolean,
     "class_weight": _class_weight,
     "threshold": _threshold,
     "max_length": _integer(3, none=True),

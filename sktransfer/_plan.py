@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,17 @@ import torch
 from sktransfer.backbones import Backbone
 from sktransfer.inputs import ImageSamples, TextSamples
 from sktransfer.training import FineTunedNetwork, Recipe, Task
+
+#: How `partial_fit` trains: at a constant rate, and without looking back.
+ONE_STEP: dict[str, Any] = {
+    "max_epochs": 1,
+    "lr_schedule": "constant",
+    "warmup_fraction": 0.0,
+    "early_stopping": False,
+    "select_best": False,
+    "gradual_unfreezing": False,
+    "weight_averaging": False,
+}
 
 
 @dataclass(frozen=True)
@@ -86,3 +98,26 @@ class Plan:
     def n_runs(self) -> int:
         """How often a network is trained."""
         return 1 + bool(self.n_epochs and self.recipe.watches and self.recipe.refit)
+
+
+def resolve_freeze_depth(freeze_depth: Any, n_stages: int) -> int:
+    """Return how many stages, from the input, stay frozen.
+
+    Parameters
+    ----------
+    freeze_depth : "all", int or float
+        All of them; so many, counted from the end when negative; or a fraction.
+    n_stages : int
+        How many there are.
+    """
+    if isinstance(freeze_depth, str):
+        return n_stages
+    if isinstance(freeze_depth, Integral):
+        depth = int(freeze_depth)
+        if not -n_stages <= depth <= n_stages:
+            raise ValueError(
+                f"The 'freeze_depth' parameter must be between {-n_stages} and "
+                f"{n_stages}: the backbone has {n_stages} stages. Got {depth} instead."
+            )
+        return depth + n_stages if depth < 0 else depth
+    return round(float(freeze_depth) * n_stages)

@@ -15,11 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktransfer._estimator import PretrainedEstimator, columns_of
 from sktransfer._fit_tasks import FitTasks
-from sktransfer._parameters import check_parameters, resolve_freeze_depth
-from sktransfer._plan import Plan, Targets
+from sktransfer._parameters import check_parameters
+from sktransfer._plan import ONE_STEP, Plan, Targets, resolve_freeze_depth
 from sktransfer._resuming import check_start, checkpoint_of
 from sktransfer.backbones import Backbone
-from sktransfer.features import PreparedImages, PreparedTexts, stacked_states
+from sktransfer.features import (
+    PreparedImages,
+    PreparedTexts,
+    dividing_batches,
+    stacked_states,
+)
 from sktransfer.inputs import check_weights, distinct, merge_repeated
 from sktransfer.training import (
     FineTunedNetwork,
@@ -38,17 +43,6 @@ if TYPE_CHECKING:
 
 #: Samples whose activations are in memory at a time during prediction.
 _CHUNK = 1024
-
-#: How `partial_fit` trains: at a constant rate, and without looking back.
-_ONE_STEP: dict[str, Any] = {
-    "max_epochs": 1,
-    "lr_schedule": "constant",
-    "warmup_fraction": 0.0,
-    "early_stopping": False,
-    "select_best": False,
-    "gradual_unfreezing": False,
-    "weight_averaging": False,
-}
 
 #: What the history tells of an epoch, as far as it was measured.
 _HISTORY = ("epoch", "train_loss", "valid_loss", "valid_score", "dur")
@@ -126,6 +120,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         tasks.end()
         return self
 
+    @dividing_batches()
     def _train(self, plan: Plan, **how: Any) -> None:
         """Train, and keep the result."""
         net = fine_tune(**self._training(plan), start=plan.start, **how)
@@ -138,7 +133,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         check_parameters(self)
         known = hasattr(self, "module_")
         before, start = (self._history, self.module_) if known else ([], None)
-        recipe = dataclasses.replace(self._recipe(), **_ONE_STEP)
+        recipe = dataclasses.replace(self._recipe(), **ONE_STEP)
         told = {"recipe": recipe, "start": start, "classes": classes}
         self._train(self._plan(X, y, sample_weight, **told))
         rows = [{**row, "epoch": len(before) + 1} for row in self._history]
@@ -254,6 +249,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         names = Recipe.__dataclass_fields__
         return Recipe(**{name: getattr(self, name) for name in names})
 
+    @dividing_batches()
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n_samples, n_outputs) float32."""
         check_is_fitted(self)

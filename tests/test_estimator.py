@@ -14,7 +14,7 @@ from sklearn.base import clone
 from skorch import NeuralNet
 
 from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
-from sktransfer._parameters import resolve_freeze_depth
+from sktransfer._plan import resolve_freeze_depth
 
 ESTIMATORS = [PretrainedTextClassifier, PretrainedImageClassifier]
 N = 24

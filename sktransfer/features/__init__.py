@@ -12,6 +12,7 @@ from sktransfer.features._prepared import (
     stack,
     tail_batches,
 )
+from sktransfer.features._room import current_room, dividing_batches, part_of_batch
 from sktransfer.features._store import Info, Store, open_store, versions
 from sktransfer.features._windows import (
     SAMPLE_OF_WINDOW,
@@ -30,10 +31,13 @@ __all__ = [
     "Store",
     "batches_by_length",
     "collate_windows",
+    "current_room",
+    "dividing_batches",
     "make_batch",
     "mean_of_windows",
     "open_notes",
     "open_store",
+    "part_of_batch",
     "record_lengths",
     "run_front",
     "stack",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,6 +24,7 @@ from sktransfer.features._prepared import (
     make_batch,
     tail_batches,
 )
+from sktransfer.features._room import current_room, part_of_batch
 from sktransfer.inputs import ImageSamples, TextSamples
 
 if TYPE_CHECKING:
@@ -135,11 +137,15 @@ class FrozenPass:
         run = self.backbone.frozen(between)
         lengths = {index: len(record["state"]) for index, record in starts.items()}
         batches = batches_by_length(lengths, self.how.batch_size)
+
+        def compute(indices: Sequence[int], batch: Batch) -> dict[int, Record]:
+            return self._records(indices, batch, run(**self._moved(batch)))
+
         for chunk in chunked(batches, _CHUNK):
             states: dict[int, Record] = {}
             for indices in chunk:
                 batch = make_batch(self.backbone, cut, [starts[i] for i in indices])
-                states |= self._records(indices, batch, run(**self._moved(batch)))
+                states |= _in_parts(indices, batch, compute)
             yield states
 
     def _from_inputs(self, missing: Sequence[int]) -> Iterator[dict[int, Record]]:
@@ -160,6 +166,7 @@ class FrozenPass:
         chunks = chunked(batches, len(batches) if self.how.num_workers else _CHUNK)
         random.Random(os.getpid()).shuffle(chunks)
         way = self._way()
+        compute = functools.partial(self._states, way)
         whole = self.backbone.cut(0)
         for number, chunk in enumerate(chunks):
             if number:
@@ -170,7 +177,7 @@ class FrozenPass:
             )
             states: dict[int, Record] = {}
             for indices, batch in zip(chunk, loaded, strict=True):
-                states |= self._states(indices, batch, way)
+                states |= _in_parts(indices, batch, compute)
             yield states
 
     def _still_missing(self, chunk: Sequence[list[int]]) -> list[list[int]]:
@@ -184,7 +191,7 @@ class FrozenPass:
         return [left for batch in chunk if (left := self._missing(batch))]
 
     def _states(
-        self, indices: Sequence[int], batch: Batch, way: Sequence[Cut]
+        self, way: Sequence[Cut], indices: Sequence[int], batch: Batch
     ) -> dict[int, Record]:
         """Run a batch through the front, by way of the cuts before its end."""
         moved = self._moved(batch)
@@ -238,6 +245,22 @@ class FrozenPass:
             index: {"state": row[:length].clone()}
             for index, row, length in zip(indices, rows, lengths, strict=True)
         }
+
+
+def _in_parts(
+    indices: Sequence[int],
+    batch: Batch,
+    compute: Callable[[Sequence[int], Batch], dict[int, Record]],
+) -> dict[int, Record]:
+    """Compute the records of a batch, in parts where memory has no room for it."""
+
+    def part(start: int, stop: int) -> dict[int, Record]:
+        return compute(indices[start:stop], part_of_batch(batch, start, stop))
+
+    found: dict[int, Record] = {}
+    for records in current_room().run("frozen", len(indices), part):
+        found |= records
+    return found
 
 
 def _length(inputs: Sequence[Record] | PreparedImages, place: int) -> int:

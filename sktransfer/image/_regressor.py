@@ -96,7 +96,15 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         Go on from the network of the last fit instead of the probe, with the same
         targets, freeze depth and backbone.
     batch_size : int, default=16
-        Samples in a training step, and in a forward pass.
+        Samples in a training step, and in a forward pass. Where memory has no room for
+        them they are computed in parts, to the same result, with one warning.
+    gradient_accumulation_steps : int, default=1
+        Batches that make one training step. But for what dropout draws it is the step
+        of one batch of as many samples, in the memory of a small one. Schedules and
+        `callbacks` see the batches of a step as one.
+    gradient_checkpointing : bool, default=False
+        Keep only what goes into each released block, and compute the rest again in the
+        backward pass (Chen et al. 2016): less memory for longer training steps.
     image_shape : tuple of int, default=None
         Shape of a flattened image when `X` is a 2-D array of numbers, a row an image:
         (height, width), (height, width, channels) or (channels, height, width).
@@ -216,6 +224,8 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         refit: bool = True,
         warm_start: bool = False,
         batch_size: int = 16,
+        gradient_accumulation_steps: int = 1,
+        gradient_checkpointing: bool = False,
         image_shape: tuple[int, ...] | None = None,
         image_size: int | None = None,
         augment: Any = None,
@@ -256,6 +266,8 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         self.refit = refit
         self.warm_start = warm_start
         self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.gradient_checkpointing = gradient_checkpointing
         self.image_shape = image_shape
         self.image_size = image_size
         self.augment = augment

@@ -15,6 +15,7 @@ from sklearn import clone
 from sktransfer._parameters import check_parameters
 from sktransfer._plan import Plan
 from sktransfer._predictor import PretrainedPredictor
+from sktransfer.features import dividing_batches
 from sktransfer.training import losses_at_rates
 
 if TYPE_CHECKING:
@@ -172,9 +173,10 @@ def lr_range_test(
     plan = twin._plan(X, y, sample_weight)
     _check_trains(plan, type(estimator).__name__)
     rates = np.geomspace(min_lr, max_lr, n_steps)
-    losses, smoothed = losses_at_rates(
-        **twin._training(plan), rates=rates.tolist(), smoothing=smoothing
-    )
+    with dividing_batches():
+        losses, smoothed = losses_at_rates(
+            **twin._training(plan), rates=rates.tolist(), smoothing=smoothing
+        )
     # Not above: it takes half a second, and only this needs it.
     import pandas as pd
 

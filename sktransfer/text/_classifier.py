@@ -98,7 +98,15 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         Go on from the network of the last fit instead of the probe, with the same
         classes, freeze depth and backbone.
     batch_size : int, default=16
-        Samples in a training step, and in a forward pass.
+        Samples in a training step, and in a forward pass. Where memory has no room for
+        them they are computed in parts, to the same result, with one warning.
+    gradient_accumulation_steps : int, default=1
+        Batches that make one training step. But for what dropout draws it is the step
+        of one batch of as many samples, in the memory of a small one. Schedules and
+        `callbacks` see the batches of a step as one.
+    gradient_checkpointing : bool, default=False
+        Keep only what goes into each released block, and compute the rest again in the
+        backward pass (Chen et al. 2016): less memory for longer training steps.
     class_weight : dict, "balanced", list of dict or None, default=None
         Weights of the classes by label, 1 for those left out; "balanced" makes them
         count alike. For `y` of several columns a list of dicts, one for each, whose
@@ -219,6 +227,8 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         refit: bool = True,
         warm_start: bool = False,
         batch_size: int = 16,
+        gradient_accumulation_steps: int = 1,
+        gradient_checkpointing: bool = False,
         class_weight: Any = None,
         threshold: Any = 0.5,
         max_length: int | None = None,
@@ -259,6 +269,8 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         self.refit = refit
         self.warm_start = warm_start
         self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.gradient_checkpointing = gradient_checkpointing
         self.class_weight = class_weight
         self.threshold = threshold
         self.max_length = max_length

@@ -95,7 +95,15 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         Go on from the network of the last fit instead of the probe, with the same
         targets, freeze depth and backbone.
     batch_size : int, default=16
-        Samples in a training step, and in a forward pass.
+        Samples in a training step, and in a forward pass. Where memory has no room for
+        them they are computed in parts, to the same result, with one warning.
+    gradient_accumulation_steps : int, default=1
+        Batches that make one training step. But for what dropout draws it is the step
+        of one batch of as many samples, in the memory of a small one. Schedules and
+        `callbacks` see the batches of a step as one.
+    gradient_checkpointing : bool, default=False
+        Keep only what goes into each released block, and compute the rest again in the
+        backward pass (Chen et al. 2016): less memory for longer training steps.
     max_length : int, default=None
         Longest text in tokens; see `long_text` for what is beyond. None is what the
         encoder was made for, or what the fitted estimator given as `backbone` had.
@@ -209,6 +217,8 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         refit: bool = True,
         warm_start: bool = False,
         batch_size: int = 16,
+        gradient_accumulation_steps: int = 1,
+        gradient_checkpointing: bool = False,
         max_length: int | None = None,
         long_text: str = "truncate",
         pooling: str = "auto",
@@ -247,6 +257,8 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         self.refit = refit
         self.warm_start = warm_start
         self.batch_size = batch_size
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.gradient_checkpointing = gradient_checkpointing
         self.max_length = max_length
         self.long_text = long_text
         self.pooling = pooling

@@ -6,7 +6,8 @@ from sktransfer.training._device import autocast, resolve_device, training_conte
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
-from sktransfer.training._net import OPTIMIZERS, FineTuningNet
+from sktransfer.training._net import FineTuningNet
+from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._rates import losses_at_rates
 from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._reporting import Snapshot

@@ -28,7 +28,8 @@ from sktransfer.training._augment import Mix
 Records = Sequence[Record] | PreparedImages | PreparedTexts
 Collate = Callable[[Sequence[Record]], dict[str, torch.Tensor]]
 Sample = tuple[Record, Any, float]
-#: Targets and weights of samples; and where images are mixed the shares of each.
+#: Targets and weights of samples; and where images are mixed the share of each, and
+#: targets and weights of the other one that is in it.
 Wanted = tuple[torch.Tensor, ...]
 Batch = tuple[dict[str, torch.Tensor], Wanted]
 
@@ -109,7 +110,7 @@ class BatchLoader:
         )
 
     def collate_samples(self, samples: Sequence[Sample]) -> Batch:
-        """Return `(inputs, (targets, weights))`, and the shares of mixed images."""
+        """Return `(inputs, wanted)`."""
         records, targets, weights = zip(*samples, strict=True)
         stacked = torch.from_numpy(np.stack(targets))
         wanted = stacked, torch.tensor(weights, dtype=torch.float32)
@@ -117,7 +118,9 @@ class BatchLoader:
         if self.mix is None:
             return inputs, wanted
         mixed, shares = self.mix(inputs["pixel_values"])
-        return inputs | {"pixel_values": mixed}, (*wanted, shares)
+        # The rest of a mixed image is of the one before it.
+        others = [tensor.roll(1, 0) for tensor in wanted]
+        return inputs | {"pixel_values": mixed}, (*wanted, shares, *others)
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:

@@ -36,9 +36,11 @@ from sktransfer.training._evaluation import evaluated
 from sktransfer.training._heads import build_head
 from sktransfer.training._lora import add_adapters, merge_adapters
 from sktransfer.training._module import FineTunedNetwork, l2_sp, new_network
-from sktransfer.training._net import FineTuningNet, optimizer_of
+from sktransfer.training._net import FineTuningNet
+from sktransfer.training._optimizers import optimizer_of
 from sktransfer.training._probe import fit_probe
 from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._recomputing import released_blocks
 from sktransfer.training._reporting import Observer, Report
 from sktransfer.training._watching import Evaluate, Watch, hold_out
 
@@ -225,7 +227,9 @@ class Fit:
             optimizer=optimizer_of(recipe.optimizer),
             lr=recipe.lr,
             max_epochs=recipe.max_epochs,
-            batch_size=recipe.batch_size,
+            batch_size=recipe.step_size,
+            n_parts=recipe.gradient_accumulation_steps,
+            blocks=released_blocks(network) if recipe.gradient_checkpointing else (),
             iterator_train=loader,
             train_split=None,
             verbose=recipe.verbose,
@@ -236,7 +240,7 @@ class Fit:
     def _callbacks(self, n_samples: int, evaluate: Evaluate | None) -> list[Any]:
         """Return what happens between steps; our own before the user's."""
         recipe = self.recipe
-        n_steps = recipe.max_epochs * count_batches(n_samples, recipe.batch_size)
+        n_steps = recipe.max_epochs * count_batches(n_samples, recipe.step_size)
         factor = RateFactor(recipe.lr_schedule, n_steps, recipe.warmup_fraction)
         callbacks: list[Any] = [RateSchedule(factor)]
         if recipe.gradual_unfreezing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from sktransfer.features import (
     PreparedImages,
     Record,
     batches_by_length,
+    current_room,
+    part_of_batch,
     record_lengths,
     tail_batches,
 )
@@ -53,10 +56,26 @@ def forward(
     """
     lengths = record_lengths(backbone, cut, records) or [0] * len(records)
     # A head alone takes all at once.
-    size = batch_size if cut.depth < backbone.n_stages else len(records)
+    alone = cut.depth == backbone.n_stages
+    size = len(records) if alone else batch_size
+    work = "head" if alone else "prediction"
+    room = current_room()
     batches = batches_by_length(dict(enumerate(lengths)), size)
     loaded = tail_batches(backbone, cut, records, batches, num_workers=num_workers)
     with torch.inference_mode(), context():
         for indices, batch in zip(batches, loaded, strict=True):
-            moved = {name: tensor.to(device) for name, tensor in batch.items()}
-            yield indices, network(**moved).float().cpu().numpy()
+            compute = functools.partial(_outputs, network, device, batch)
+            yield indices, np.concatenate(room.run(work, len(indices), compute))
+
+
+def _outputs(
+    network: FineTunedNetwork,
+    device: torch.device,
+    batch: dict[str, torch.Tensor],
+    start: int,
+    stop: int,
+) -> np.ndarray:
+    """Return the outputs for some samples of a batch."""
+    part = part_of_batch(batch, start, stop).items()
+    moved = {name: tensor.to(device) for name, tensor in part}
+    return network(**moved).float().cpu().numpy()

@@ -159,6 +159,25 @@ def parameter_groups(
     ]
 
 
+def add_gradients(loss: torch.Tensor, parameters: Sequence[nn.Parameter]) -> None:
+    """Add the gradients of a loss to those there are; if that fails, leave them."""
+    before = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    try:
+        loss.backward()
+    except BaseException:
+        for parameter, gradient in zip(parameters, before, strict=True):
+            parameter.grad = gradient
+        raise
+    for parameter, gradient in zip(parameters, before, strict=True):
+        if gradient is None:
+            continue
+        if parameter.grad is not None:
+            gradient += parameter.grad
+        parameter.grad = gradient
+
+
 def l2_sp(
     network: FineTunedNetwork, pristine: nn.Module, strength: float
 ) -> Callable[[], torch.Tensor] | None:

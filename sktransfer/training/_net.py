@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -14,16 +13,17 @@ from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
+from sktransfer.features import current_room, part_of_batch
+from sktransfer.training._batches import count_batches
 from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import MakeContext
-from sktransfer.training._module import FineTunedNetwork, parameter_groups
+from sktransfer.training._module import (
+    FineTunedNetwork,
+    add_gradients,
+    parameter_groups,
+)
+from sktransfer.training._recomputing import recomputing
 from sktransfer.training._tasks import Task
-
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adamw": torch.optim.AdamW,
-    "adam": torch.optim.Adam,
-    "sgd": torch.optim.SGD,
-}
 
 
 class StopTraining(Exception):
@@ -49,8 +49,13 @@ class FineTuningNet(NeuralNet):
         Makes the context that forward passes run in.
     penalty : callable or None, default=None
         Gives what is added to the loss of each step.
+    n_parts : int, default=1
+        How many batches make one step. They come, and are told of, as one batch; their
+        gradients are added up.
     checkpoint : Checkpoint or None, default=None
         Where the state after each epoch is written, and looked for at the start.
+    blocks : sequence of Module, default=()
+        Parts of the module whose activations are computed again in the backward pass.
     evaluate : callable or None, default=None
         Gives, of a net, what belongs in the history after each epoch.
     remedy : str
@@ -83,6 +88,8 @@ class FineTuningNet(NeuralNet):
         front: Callable[..., dict[str, torch.Tensor]] | None,
         context: MakeContext,
         penalty: Callable[[], torch.Tensor] | None = None,
+        n_parts: int = 1,
+        blocks: Sequence[nn.Module] = (),
         evaluate: Callable[[FineTuningNet], dict[str, float]] | None = None,
         checkpoint: Checkpoint | None = None,
         remedy: str = "Lower the 'lr' parameter.",
@@ -95,6 +102,8 @@ class FineTuningNet(NeuralNet):
         self.front = front
         self.context = context
         self.penalty = penalty
+        self.n_parts = n_parts
+        self.blocks = blocks
         self.evaluate = evaluate
         self.checkpoint = checkpoint
         self.remedy = remedy
@@ -115,7 +124,9 @@ class FineTuningNet(NeuralNet):
             if self.front is not None:
                 with torch.no_grad():
                     inputs = self.front(**inputs)
-            return self.module_(**inputs).float()
+            blocks = self.blocks if torch.is_grad_enabled() else ()
+            with recomputing(blocks, self.context):
+                return self.module_(**inputs).float()
 
     def get_loss(
         self,
@@ -125,15 +136,43 @@ class FineTuningNet(NeuralNet):
         training: bool = False,
     ) -> torch.Tensor:
         """Return the mean weighted loss; weights have a mean of 1."""
-        targets, weights, *shares = (tensor.to(self.device) for tensor in y_true)
+        targets, weights, *mixed = (tensor.to(self.device) for tensor in y_true)
         losses = self.task.losses(y_pred, targets) * weights
-        if shares:
-            # The rest of a mixed image is of the one before it.
-            other = targets.roll(1, 0), weights.roll(1, 0)
-            rest = self.task.losses(y_pred, other[0]) * other[1]
-            losses = shares[0] * losses + (1 - shares[0]) * rest
-        loss = losses.mean()
-        return loss if self.penalty is None else loss + self.penalty()
+        if mixed:
+            shares, others, other_weights = mixed
+            rest = self.task.losses(y_pred, others) * other_weights
+            losses = shares * losses + (1 - shares) * rest
+        return losses.mean()
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Compute the gradients of the mean loss of a batch, in parts if need be."""
+        self._set_training(True)
+        inputs, wanted = batch
+        n_samples = len(wanted[0])
+        parameters = [p for p in self.module_.parameters() if p.requires_grad]
+
+        def compute(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+            chosen = tuple(tensor[start:stop] for tensor in wanted)
+            outputs = self.infer(part_of_batch(inputs, start, stop))
+            loss = self.get_loss(outputs, chosen, training=True)
+            loss = loss * ((stop - start) / n_samples)
+            if self.penalty is not None and not start:
+                loss = loss + self.penalty()
+            add_gradients(loss, parameters)
+            return loss.detach(), outputs.detach()
+
+        losses, outputs = zip(
+            *current_room().run(
+                "training", n_samples, compute, most=self._most(n_samples)
+            ),
+            strict=True,
+        )
+        return {"loss": torch.stack(losses).sum(), "y_pred": torch.cat(outputs)}
+
+    def _most(self, n_samples: int) -> int:
+        """Return how many of a step's samples are a batch, at most."""
+        batch_size = self.batch_size // self.n_parts
+        return math.ceil(n_samples / count_batches(n_samples, batch_size))
 
     def run_single_epoch(self, *args: Any, **kwargs: Any) -> None:
         """Run an epoch, and raise an error if its loss is not finite."""
@@ -204,12 +243,18 @@ class FineTuningNet(NeuralNet):
 
     def _check_last_step(self, dataset: Any) -> None:
         """Raise an error if the last step, which no loss has seen, spoilt the net."""
-        samples = [dataset[i] for i in range(min(len(dataset), self.batch_size))]
+        n_samples = min(len(dataset), self.batch_size // self.n_parts)
         loader: Any = self.iterator_train
-        inputs, _ = loader.collate_samples(samples)
+        inputs, _ = loader.collate_samples([dataset[i] for i in range(n_samples)])
+
+        def compute(start: int, stop: int) -> list[float]:
+            outputs = self.infer(part_of_batch(inputs, start, stop))
+            found: list[float] = outputs.flatten().tolist()
+            return found
+
         with torch.inference_mode():
-            outputs = self.infer(inputs)
-        self._check_finite(outputs.flatten().tolist(), "an output after the last step")
+            for values in current_room().run("prediction", n_samples, compute):
+                self._check_finite(values, "an output after the last step")
 
     def _check_finite(self, values: Iterable[float], what: str) -> None:
         bad = [value for value in values if not math.isfinite(value)]
@@ -226,6 +271,7 @@ class FineTuningNet(NeuralNet):
         self.optimizer_ = None
         self.stops = False
         self.front = self.penalty = self.evaluate = self.checkpoint = None
+        self.blocks = ()
         self.iterator_train = torch.utils.data.DataLoader
         self.callbacks = [
             callback for callback in self.callbacks or [] if not _is_own(callback)
@@ -252,14 +298,3 @@ class FineTuningNet(NeuralNet):
 def _is_own(callback: Any) -> bool:
     """Say whether a callback is a part of training, and not given by the user."""
     return type(callback).__module__.startswith(__package__ or "")
-
-
-def optimizer_of(optimizer: str | type[torch.optim.Optimizer]) -> Any:
-    """Return what makes the optimizer that a parameter names."""
-    if not isinstance(optimizer, str):
-        return optimizer
-    # One pass over the weights in place of a dozen.
-    options: dict[str, Any] = {"fused": True}
-    if optimizer == "sgd":
-        options["momentum"] = 0.9
-    return functools.partial(OPTIMIZERS[optimizer], **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -12,7 +14,9 @@ from sktransfer.features import (
     SAMPLE_OF_WINDOW,
     PreparedImages,
     PreparedTexts,
+    current_room,
     mean_of_windows,
+    part_of_batch,
     run_front,
     stack,
 )
@@ -25,7 +29,8 @@ from sktransfer.training._batches import (
 from sktransfer.training._device import autocast, training_context
 from sktransfer.training._heads import is_plain_linear, solve_linear
 from sktransfer.training._module import FineTunedNetwork
-from sktransfer.training._net import OPTIMIZERS, FineTuningNet
+from sktransfer.training._net import FineTuningNet
+from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._tasks import Task
 
@@ -97,14 +102,29 @@ def _embed(
     embeddings = []
     with torch.inference_mode(), autocast(recipe.precision, device)():
         for inputs in loader:
-            batch = {name: tensor.to(device) for name, tensor in inputs.items()}
-            states = run_front(cut, **batch)
-            windows = states.pop(SAMPLE_OF_WINDOW, None)
-            embedding = cut.tail(**states)
-            if windows is not None:
-                embedding = mean_of_windows(embedding, windows)
-            embeddings.append(embedding.float().cpu().numpy())
+            whose = inputs.get(SAMPLE_OF_WINDOW)
+            n_rows = len(next(iter(inputs.values())))
+            n_samples = n_rows if whose is None else int(whose[-1]) + 1
+            compute = functools.partial(_embeddings, cut, inputs, device)
+            embeddings += current_room().run("frozen", n_samples, compute)
     return np.concatenate(embeddings)
+
+
+def _embeddings(
+    cut: Cut,
+    inputs: dict[str, torch.Tensor],
+    device: torch.device,
+    start: int,
+    stop: int,
+) -> np.ndarray:
+    """Return the embeddings of some samples of a batch."""
+    part = part_of_batch(inputs, start, stop).items()
+    states = run_front(cut, **{name: tensor.to(device) for name, tensor in part})
+    windows = states.pop(SAMPLE_OF_WINDOW, None)
+    embedding = cut.tail(**states)
+    if windows is not None:
+        embedding = mean_of_windows(embedding, windows)
+    return embedding.float().cpu().numpy()
 
 
 def _train_head(
@@ -134,7 +154,8 @@ def _train_head(
         optimizer=OPTIMIZERS["adamw"],
         iterator_train=BatchLoader(stack, seed=draw_seed()),
         remedy=_HEAD_REMEDY,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.step_size,
+        n_parts=recipe.gradient_accumulation_steps,
         train_split=None,
         verbose=0,
         device=str(device),

@@ -66,7 +66,7 @@ def losses_at_rates(
         growth = [rate / rates[0] for rate in rates]
         callbacks = [losses, RateSchedule(growth.__getitem__)]
         net = fit.new_net(network, data, training_set, callbacks)
-        n_batches = count_batches(len(training_set), recipe.batch_size)
+        n_batches = count_batches(len(training_set), recipe.step_size)
         net.take_steps(training_set, math.ceil(len(rates) / n_batches))
     return losses.found, losses.smoothed
 

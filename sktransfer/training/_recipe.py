@@ -42,6 +42,8 @@ class Recipe:
     tol: float
     refit: bool
     batch_size: int
+    gradient_accumulation_steps: int
+    gradient_checkpointing: bool
     num_workers: int
     verbose: int
     callbacks: Any
@@ -51,6 +53,11 @@ class Recipe:
     def watches(self) -> bool:
         """Whether samples are held out to see how training goes."""
         return self.early_stopping or self.select_best
+
+    @property
+    def step_size(self) -> int:
+        """How many samples make one training step."""
+        return self.batch_size * self.gradient_accumulation_steps
 
     def workers_for(self, records: Any) -> int:
         """Return how many processes prepare records: none where they are at hand."""
