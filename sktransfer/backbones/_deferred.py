@@ -12,12 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from sktransfer.backbones._backbone import (
-    Backbone,
-    _fresh_state,
-    _known,
-    _known_lock,
-)
+from sktransfer.backbones._backbone import Backbone, _fresh_state
 from sktransfer.backbones._cut import Cut, Stage, StoredState
 from sktransfer.backbones._load import load_backbone, place_of
 from sktransfer.backbones._packages import find_packaged
@@ -75,9 +70,6 @@ class DeferredBackbone(Backbone):
             )
         vars(self).update({f.name: getattr(loaded, f.name) for f in fields(Backbone)})
         object.__setattr__(self, "__class__", Backbone)
-        # It is the one that estimators have: copies of them are to have it too.
-        with _known_lock:
-            _known[self.fingerprint] = self
 
     def cut(self, depth: int) -> Cut:
         """Return the backbone in two halves; the end alone needs no weights."""
