@@ -38,14 +38,20 @@ def check_start(estimator: Any, task: Task, backbone: Backbone, depth: int) -> N
             "Training goes on (warm_start=True, or partial_fit) with "
             f"{_kind(estimator._task)}, as in the last fit. Got {_kind(task)}."
         )
-    before = estimator.backbone_.fingerprint, estimator.freeze_depth_
+    last = estimator.backbone_
+    before = last.fingerprint, estimator.freeze_depth_
     if before != (backbone.fingerprint, depth):
+        alike = (last.name, before[1]) == (backbone.name, depth)
+        hint = (
+            " Its weights, or how it takes samples (max_length, pooling, image_size), "
+            "are others."
+        )
         raise ValueError(
             "Training goes on (warm_start=True, or partial_fit) with the backbone "
-            f"and the freeze depth of the last fit: {estimator.backbone_.name!r} and "
-            f"{estimator.freeze_depth_}. Got {backbone.name!r} and {depth}. To start "
-            "from what was trained at another depth, give the fitted estimator as "
-            "the 'backbone' of a new one."
+            f"and the freeze depth of the last fit: {last.name!r} and {before[1]}. Got "
+            f"{backbone.name!r} and {depth}.{hint if alike else ''} To start from what "
+            "was trained at another depth, give the fitted estimator as the 'backbone' "
+            "of a new one."
         )
 
 

@@ -243,7 +243,7 @@ def test_a_warm_start_without_an_epoch_changes_nothing(freeze_depth):
     ("change", "labels", "message"),
     [
         ({"freeze_depth": -2}, None, "Got .* and 5. To start"),
-        ({"max_length": 8}, None, "goes on .* with the backbone"),
+        ({"max_length": 8}, None, r"goes on .* with the backbone.*\(max_length,"),
         ({}, ["other"] * 60, r"labels \['other'\], which are not among"),
     ],
     ids=["depth", "preprocessing", "classes"],
