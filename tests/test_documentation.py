@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
 import shlex
@@ -96,6 +97,37 @@ def test_examples_of_a_module_are_true(module):
     for name in WITH_EXAMPLES.get(module, []):
         assert tests[name].examples, name
     assert "".join(map(run_examples, tests.values())) == ""
+
+
+def parameters_of(estimator: type) -> dict[str, str]:
+    """Return what a class says of each of its parameters, beneath its type."""
+    text = inspect.getdoc(estimator).partition("Parameters\n----------\n")[2]
+    entries = re.split(
+        r"^(\w+) : .*(?:\\\n.*)?\n", text.partition("\n\n")[0], flags=re.M
+    )
+    return dict(zip(entries[1::2], entries[2::2], strict=True))
+
+
+def test_parameters_of_one_name_are_described_alike():
+    """Only the kind of sample or the kind of target may make a difference."""
+    kinds, roles = ("Text", "Image"), ("Classifier", "Regressor")
+    said = {
+        (kind, role): parameters_of(getattr(sktransfer, f"Pretrained{kind}{role}"))
+        for kind in kinds
+        for role in roles
+    }
+    shared = set.intersection(*map(set, said.values()))
+    assert len(shared) > 30
+    for name in shared:
+        one = {place: parameters[name] for place, parameters in said.items()}
+        by_role = all(one["Text", role] == one["Image", role] for role in roles)
+        by_kind = all(len({one[kind, role] for role in roles}) == 1 for kind in kinds)
+        assert by_role or by_kind, name
+    for kind in kinds:
+        assert set(said[kind, "Classifier"]) - set(said[kind, "Regressor"]) == {
+            *("label_smoothing", "class_weight", "threshold")
+        }
+        assert set(said[kind, "Regressor"]) - set(said[kind, "Classifier"]) == {"loss"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

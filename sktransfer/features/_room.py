@@ -123,8 +123,9 @@ class Room:
         if self.step > size:
             remedy += f" and gradient_accumulation_steps={math.ceil(self.step / size)}"
         warnings.warn(
-            f"Memory had no room for {happened}. Batches were divided, and the results "
-            f"are those of whole ones. Set {remedy} to save the attempts that fail.",
+            f"Memory had no room for {happened}. Batches were divided, with the losses "
+            "and gradients of whole ones; only dropout has drawn other numbers. Set "
+            f"{remedy} to save the attempts that fail.",
             stacklevel=5,
         )
 

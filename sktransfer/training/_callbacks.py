@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -80,12 +81,12 @@ class Unfreezing(Callback):
             net.module_.release(depth)
 
 
-class Choice(Callback):
+class Choice(Callback, ABC):
     """Chooses at the end of training which weights are kept."""
 
+    @abstractmethod
     def choose(self, net: Any) -> None:
         """Give a net the weights to keep; asked for before the end too."""
-        raise NotImplementedError
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         self.choose(net)

@@ -103,9 +103,10 @@ class Checkpoint:
         return finished
 
     def remove(self) -> None:
-        """Forget the state: the fit is over."""
+        """Forget the state, and what a kill has left half written: the fit is over."""
         with contextlib.suppress(OSError):
-            self.file.unlink(missing_ok=True)
+            for file in (self.file, *self.folder.glob(f"{self.key}*.tmp")):
+                file.unlink(missing_ok=True)
 
     def _ignore(self, error: object) -> None:
         warnings.warn(
@@ -125,9 +126,8 @@ def _replace(file: Path, content: memoryview) -> None:
             written.flush()
             os.fsync(written.fileno())
         os.replace(name, file)
-    except BaseException:
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _state(net: FineTuningNet) -> dict[str, Any]:

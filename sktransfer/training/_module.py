@@ -70,11 +70,7 @@ class FineTunedNetwork(nn.Module):
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Return logits, (n_samples, n_outputs)."""
-        windows = batch.pop(SAMPLE_OF_WINDOW, None)
-        embeddings = self.tail(**batch)
-        if windows is not None:
-            embeddings = mean_of_windows(embeddings, windows)
-        return self.head(self.dropout(embeddings))
+        return self.head(self.dropout(embed(self.tail, **batch)))
 
     def train(self, mode: bool = True) -> FineTunedNetwork:
         """Set training mode where something trains; frozen parts stay as they are.
@@ -91,6 +87,13 @@ class FineTunedNetwork(nn.Module):
             for module in _still(self.tail):
                 module.eval()
         return self
+
+
+def embed(tail: nn.Module, **batch: torch.Tensor) -> torch.Tensor:
+    """Return the embeddings that a tail makes of a batch, one a sample."""
+    windows = batch.pop(SAMPLE_OF_WINDOW, None)
+    embeddings: torch.Tensor = tail(**batch)
+    return embeddings if windows is None else mean_of_windows(embeddings, windows)
 
 
 def _still(tail: nn.Module) -> list[nn.Module]:
@@ -161,21 +164,12 @@ def parameter_groups(
 
 def add_gradients(loss: torch.Tensor, parameters: Sequence[nn.Parameter]) -> None:
     """Add the gradients of a loss to those there are; if that fails, leave them."""
-    before = [parameter.grad for parameter in parameters]
-    for parameter in parameters:
-        parameter.grad = None
-    try:
-        loss.backward()
-    except BaseException:
-        for parameter, gradient in zip(parameters, before, strict=True):
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if parameter.grad is None:
             parameter.grad = gradient
-        raise
-    for parameter, gradient in zip(parameters, before, strict=True):
-        if gradient is None:
-            continue
-        if parameter.grad is not None:
-            gradient += parameter.grad
-        parameter.grad = gradient
+        elif gradient is not None:
+            parameter.grad += gradient
 
 
 def l2_sp(

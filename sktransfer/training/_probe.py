@@ -15,7 +15,6 @@ from sktransfer.features import (
     PreparedImages,
     PreparedTexts,
     current_room,
-    mean_of_windows,
     part_of_batch,
     run_front,
     stack,
@@ -28,7 +27,7 @@ from sktransfer.training._batches import (
 )
 from sktransfer.training._device import autocast, training_context
 from sktransfer.training._heads import is_plain_linear, solve_linear
-from sktransfer.training._module import FineTunedNetwork
+from sktransfer.training._module import FineTunedNetwork, embed
 from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._recipe import Recipe, TrainingData
@@ -120,11 +119,7 @@ def _embeddings(
     """Return the embeddings of some samples of a batch."""
     part = part_of_batch(inputs, start, stop).items()
     states = run_front(cut, **{name: tensor.to(device) for name, tensor in part})
-    windows = states.pop(SAMPLE_OF_WINDOW, None)
-    embedding = cut.tail(**states)
-    if windows is not None:
-        embedding = mean_of_windows(embedding, windows)
-    return embedding.float().cpu().numpy()
+    return embed(cut.tail, **states).float().cpu().numpy()
 
 
 def _train_head(

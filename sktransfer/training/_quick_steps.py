@@ -26,8 +26,7 @@ class QuickSteps(TorchFunctionMode):
 
     - Depthwise convolutions: the gradient of a filter wider than 3 pixels is a naive
       loop in oneDNN, and so is that of a strided convolution's input in bfloat16.
-      EfficientNets, MobileNets and ConvNeXts would spend most of their training time
-      there.
+      EfficientNets, MobileNets and ConvNeXts are made of such convolutions.
     - Attention in bfloat16: its gradient is slower than in float32, which is what it is
       computed in here. With dropout torch takes a detour.
     - Dropout: most of its time goes into random numbers. 16 bits are drawn for each
