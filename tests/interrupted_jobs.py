@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Set
 
 import psutil
 from _composition import text_classifier
@@ -51,19 +52,23 @@ def run(job: str, n_jobs: int) -> None:
         print(f"left by {job}: {sorted(fitted)} {n_workers_left()}", flush=True)
 
 
-def n_workers_left() -> int:
-    """Give the workers 20 seconds to end; count those that have not."""
+def worker_processes() -> set[psutil.Process]:
+    # joblib's resource tracker serves the whole process, and ends with it.
+    return {
+        child
+        for child in psutil.Process().children(recursive=True)
+        if "resource_tracker" not in " ".join(child.cmdline())
+    }
+
+
+def n_workers_left(before: Set[psutil.Process] = frozenset()) -> int:
+    """Give workers that were not there before 20 seconds to end; count those left."""
     for _ in range(200):
-        # joblib's resource tracker serves the whole process, and ends with it.
-        workers = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if "resource_tracker" not in " ".join(child.cmdline())
-        ]
-        if not workers:
+        left = worker_processes() - before
+        if not left:
             return 0
         time.sleep(0.1)
-    return len(workers)
+    return len(left)
 
 
 def main(n_jobs: int, *jobs: str) -> None:
