@@ -57,9 +57,12 @@ def movie_sentences() -> tuple[np.ndarray, np.ndarray]:
 
 def tweets() -> tuple[np.ndarray, np.ndarray]:
     """Tweets, rated positive, neutral or negative."""
-    texts, ratings = rated("tweets")
-    labels = np.array(["negative", "neutral", "positive"])
-    return texts, labels[np.digitize(ratings, [-0.5, 0.5])]
+    return _rated_classes("tweets")
+
+
+def product_reviews() -> tuple[np.ndarray, np.ndarray]:
+    """Sentences of reviews of products, rated positive, neutral or negative."""
+    return _rated_classes("amazonReviewSnippets")
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +138,12 @@ def rated(name: str) -> tuple[np.ndarray, np.ndarray]:
     rows = [line.split("\t", 2) for line in lines if line.count("\t") >= 2]
     texts = np.array([row[2].strip() for row in rows], dtype=object)
     return _shuffled(texts, np.array([float(row[1]) for row in rows]))
+
+
+def _rated_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
+    texts, ratings = rated(name)
+    labels = np.array(["negative", "neutral", "positive"])
+    return texts, labels[np.digitize(ratings, [-0.5, 0.5])]
 
 
 def _shuffled(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

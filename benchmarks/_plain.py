@@ -145,16 +145,16 @@ def tokenize(texts: Any) -> SliceDict:
 
 
 class Photographs(Dataset):
-    """Open, resize and standardise a file whenever it is asked for."""
+    """Open, resize and standardise a file, or an array, whenever it is asked for."""
 
-    def __init__(self, X: Any, y: Any = None) -> None:
+    def __init__(self, X: Any, y: Any = None, size: int = IMAGE_SIZE) -> None:
         self.X = X
         self.y = np.zeros(len(X), dtype=np.int64) if y is None else y
         config = timm.data.resolve_model_data_config(pristine("image"))
         bicubic = transforms.InterpolationMode.BICUBIC
         self.transform = transforms.Compose(
             [
-                transforms.Resize((IMAGE_SIZE, IMAGE_SIZE), bicubic),
+                transforms.Resize((size, size), bicubic),
                 transforms.ToTensor(),
                 transforms.Normalize(config["mean"], config["std"]),
             ]
@@ -164,7 +164,9 @@ class Photographs(Dataset):
         return len(self.X)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        with Image.open(self.X[index]) as picture:
+        given = self.X[index]
+        is_array = isinstance(given, np.ndarray)
+        with Image.fromarray(given) if is_array else Image.open(given) as picture:
             return self.transform(picture.convert("RGB")), self.y[index]
 
 

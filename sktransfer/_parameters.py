@@ -174,10 +174,10 @@ def _is_callback(value: Any) -> bool:
 
 
 def _device(value: Any) -> None:
-    wanted = "'auto' or a device of torch, such as 'cpu' or 'cuda:0'"
+    wanted = "'auto', 'accelerate' or a device of torch, such as 'cpu' or 'cuda:0'"
     if not isinstance(value, str | torch.device):
         raise _Invalid(wanted)
-    if value == "auto":
+    if value in ("auto", "accelerate"):
         return
     try:
         device = torch.device(value)

@@ -11,7 +11,7 @@ import torch
 
 from sktransfer.backbones import Backbone
 from sktransfer.inputs import ImageSamples, TextSamples
-from sktransfer.training import FineTunedNetwork, Recipe, Task
+from sktransfer.training import FineTunedNetwork, Processes, Recipe, Task
 
 #: How `partial_fit` trains: at a constant rate, and without looking back.
 ONE_STEP: dict[str, Any] = {
@@ -75,6 +75,8 @@ class Plan:
         Fixes what is random.
     device : torch.device
         Where to compute.
+    processes : Processes
+        Who does it together.
     """
 
     task: Task
@@ -88,6 +90,7 @@ class Plan:
     start: FineTunedNetwork | None
     seed: int
     device: torch.device
+    processes: Processes
 
     @property
     def n_epochs(self) -> int:

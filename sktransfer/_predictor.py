@@ -35,6 +35,7 @@ from sktransfer.training import (
     autocast,
     fine_tune,
     forward,
+    launched,
     resolve_device,
 )
 
@@ -164,8 +165,8 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         merged = merge_repeated(
             samples.take(kept), wanted.targets[kept], wanted.weights[kept]
         )
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        device = resolve_device(self.device)
+        device, processes = resolve_device(self.device), launched(self.device)
+        drawn = int(check_random_state(self.random_state).randint(2**31 - 1))
         backbone = self._load_backbone()
         depth = resolve_freeze_depth(self.freeze_depth, backbone.n_stages)
         recipe = self._recipe() if recipe is None else recipe
@@ -182,8 +183,9 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
             depth=depth,
             recipe=recipe,
             start=start,
-            seed=seed,
+            seed=processes.agreed(drawn),
             device=device,
+            processes=processes,
         )
 
     def _training(self, plan: Plan) -> dict[str, Any]:
@@ -218,6 +220,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
             "recipe": plan.recipe,
             "seed": plan.seed,
             "device": plan.device,
+            "processes": plan.processes,
         }
 
     def _fitted(self, plan: Plan, net: FineTuningNet) -> dict[str, Any]:

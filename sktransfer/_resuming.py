@@ -80,8 +80,9 @@ def checkpoint_of(estimator: Any, plan: Plan) -> Checkpoint | None:
         for name, value in estimator.get_params(deep=False).items()
         if name not in _NOT_OF_THE_RESULT
     }
-    facts = plan.backbone.fingerprint, plan.depth, plan.task, plan.seed, parameters
-    digest = blake2b(repr((facts, versions())).encode(), digest_size=16)
+    whole = plan.backbone.fingerprint, plan.depth, plan.task, plan.seed, parameters
+    facts = *whole, plan.processes.count, versions()
+    digest = blake2b(repr(facts).encode(), digest_size=16)
     arrays = plan.targets.tobytes(), plan.weights.tobytes()
     for part in (*plan.samples.digests(), *arrays):
         digest.update(part)

@@ -127,7 +127,8 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         The same for patches of one image pasted into another (Yun et al. 2019, section
         3.1). With `mixup` one of the two is drawn for each batch.
     device : str or torch.device, default="auto"
-        Where to compute; "auto" is CUDA, then MPS, then the processor.
+        Where to compute; "auto" is CUDA, then MPS, then the processor. "accelerate"
+        trains together with the other processes of `accelerate launch`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" is bfloat16 in training steps, where the device computes in it natively,
         and float32 in everything else. "bfloat16" is for everything: activations take

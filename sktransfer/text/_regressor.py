@@ -123,7 +123,8 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         With everything frozen the head is fitted to the texts and `max_epochs` changed
         copies of each.
     device : str or torch.device, default="auto"
-        Where to compute; "auto" is CUDA, then MPS, then the processor.
+        Where to compute; "auto" is CUDA, then MPS, then the processor. "accelerate"
+        trains together with the other processes of `accelerate launch`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         "auto" is bfloat16 in training steps, where the device computes in it natively,
         and float32 in everything else. "bfloat16" is for everything: activations take

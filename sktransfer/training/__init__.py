@@ -8,6 +8,7 @@ from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
 from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import OPTIMIZERS
+from sktransfer.training._processes import Processes, launched
 from sktransfer.training._rates import losses_at_rates
 from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._reporting import Snapshot
@@ -28,6 +29,7 @@ __all__ = [
     "Multiclass",
     "Multilabel",
     "Multitask",
+    "Processes",
     "Recipe",
     "Regression",
     "Snapshot",
@@ -36,6 +38,7 @@ __all__ = [
     "autocast",
     "fine_tune",
     "forward",
+    "launched",
     "losses_at_rates",
     "resolve_augment",
     "resolve_device",

@@ -24,6 +24,7 @@ from sktransfer.features import (
     stack,
 )
 from sktransfer.training._augment import Mix
+from sktransfer.training._processes import ALONE, Processes
 
 Records = Sequence[Record] | PreparedImages | PreparedTexts
 Collate = Callable[[Sequence[Record]], dict[str, torch.Tensor]]
@@ -82,6 +83,8 @@ class BatchLoader:
         Whether to lay batches where a GPU can fetch them while it computes.
     mix : callable or None, default=None
         Mixes the images of a batch.
+    processes : Processes, default=ALONE
+        Who shares each batch.
     """
 
     collate: Collate
@@ -90,6 +93,7 @@ class BatchLoader:
     num_workers: int = 0
     pin_memory: bool = False
     mix: Mix | None = None
+    processes: Processes = ALONE
     generator: torch.Generator = field(init=False, default_factory=torch.Generator)
 
     def __post_init__(self) -> None:
@@ -101,7 +105,7 @@ class BatchLoader:
         return DataLoader(
             dataset,
             batch_sampler=GroupedBatches(
-                self.lengths, n_samples, batch_size, generator
+                self.lengths, n_samples, batch_size, generator, self.processes
             ),
             collate_fn=self.collate_samples,
             num_workers=self.num_workers,
@@ -123,14 +127,15 @@ class BatchLoader:
         return inputs | {"pixel_values": mixed}, (*wanted, shares, *others)
 
 
-def count_batches(n_samples: int, batch_size: int) -> int:
+def count_batches(n_samples: int, batch_size: int, n_processes: int = 1) -> int:
     """Return the number of batches in an epoch.
 
-    A single sample that is left over joins the last batch: batch normalisation in a
-    head can't train on one.
+    Where they are too few for two in each process, the samples that are left over join
+    the last batch: batch normalisation in a head can't train on one.
     """
     n_batches = math.ceil(n_samples / batch_size)
-    alone = batch_size > 1 and n_samples % batch_size == 1
+    few = min(2 * n_processes, batch_size)
+    alone = 0 < n_samples % batch_size < few
     return max(1, n_batches - 1) if alone else n_batches
 
 
@@ -150,6 +155,8 @@ class GroupedBatches(Sampler[list[int]]):
         Samples in a batch.
     generator : torch.Generator
         Where randomness comes from.
+    processes : Processes, default=ALONE
+        Who shares each batch: this process gets its share.
     """
 
     #: Batches in a window.
@@ -161,14 +168,16 @@ class GroupedBatches(Sampler[list[int]]):
         n_samples: int,
         batch_size: int,
         generator: torch.Generator,
+        processes: Processes = ALONE,
     ) -> None:
         self.lengths = lengths
         self.n_samples = n_samples
         self.batch_size = batch_size
         self.generator = generator
+        self.processes = processes
 
     def __len__(self) -> int:
-        return count_batches(self.n_samples, self.batch_size)
+        return count_batches(self.n_samples, self.batch_size, self.processes.count)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = torch.randperm(self.n_samples, generator=self.generator).tolist()
@@ -187,7 +196,7 @@ class GroupedBatches(Sampler[list[int]]):
             for start, stop in itertools.pairwise([*starts, self.n_samples])
         ]
         for index in torch.randperm(len(batches), generator=self.generator).tolist():
-            yield batches[index]
+            yield list(self.processes.share(batches[index]))
 
 
 def collate_for(backbone: Backbone, cut: Cut, records: Records) -> Collate:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch.optim.swa_utils import AveragedModel
+
+
+def is_early_stop(error: KeyboardInterrupt) -> bool:
+    """Say whether skorch's `EarlyStopping` has raised this, and not the user."""
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    return last.f_code is EarlyStopping.on_epoch_end.__code__
 
 
 class RateFactor:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sktransfer.training._net import FineTuningNet
 
 #: Raised by one when older files can no longer be understood.
-_FORMAT = 1
+_FORMAT = 2
 
 #: What reading a file without sense may raise.
 _NONSENSE = (
@@ -57,7 +57,10 @@ class Checkpoint:
     def save(self, net: FineTuningNet, *, finished: bool) -> None:
         """Write the state of a net; if that fails, warn and let training go on."""
         content = io.BytesIO()
-        torch.save({"format": _FORMAT, "finished": finished, **_state(net)}, content)
+        state = _state(net)
+        if net.processes.index:
+            return  # The first one writes what all of them have told it.
+        torch.save({"format": _FORMAT, "finished": finished, **state}, content)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _replace(self.file, content.getbuffer())
@@ -78,12 +81,8 @@ class Checkpoint:
         finished : bool
             Whether training was over then.
         """
-        try:
-            content = self.file.read_bytes()
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            self._ignore(error)
+        content = net.processes.agreed(self._content())
+        if content is None:
             return False
         try:
             state = torch.load(io.BytesIO(content), weights_only=True)
@@ -107,6 +106,16 @@ class Checkpoint:
         with contextlib.suppress(OSError):
             for file in (self.file, *self.folder.glob(f"{self.key}*.tmp")):
                 file.unlink(missing_ok=True)
+
+    def _content(self) -> bytes | None:
+        """Return what was written; None if there is no file that can be read."""
+        try:
+            return self.file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            self._ignore(error)
+            return None
 
     def _ignore(self, error: object) -> None:
         warnings.warn(
@@ -134,13 +143,13 @@ def _state(net: FineTuningNet) -> dict[str, Any]:
     loader: Any = net.iterator_train
     rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
     device = torch.device(net.device)
+    random = torch.get_rng_state(), _device_random(device)
     return {
         "module": net.module_.state_dict(),
         "optimizer": net.optimizer_.state_dict(),
         "history": json.dumps(rows, default=float),
         "best_epoch": net.best_epoch,
-        "random": torch.get_rng_state(),
-        "device_random": _device_random(device),
+        "random": net.processes.gathered(random),
         "order": loader.generator.get_state(),
         "callbacks": {name: c.state_dict() for name, c in _stateful(net)},
     }
@@ -153,10 +162,10 @@ def _restore(net: FineTuningNet, state: dict[str, Any]) -> None:
     for row in json.loads(state["history"]):
         net.history.append({**row, "batches": []})
     net.best_epoch = state["best_epoch"]
-    torch.set_rng_state(state["random"])
-    device = torch.device(net.device)
-    if state["device_random"] is not None:
-        torch.get_device_module(device).set_rng_state(state["device_random"])
+    own, of_device = state["random"][net.processes.index]
+    torch.set_rng_state(own)
+    if of_device is not None:
+        torch.get_device_module(torch.device(net.device)).set_rng_state(of_device)
     loader: Any = net.iterator_train
     loader.generator.set_state(state["order"])
     for name, callback in _stateful(net):

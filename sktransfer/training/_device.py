@@ -10,13 +10,21 @@ from typing import Any
 import torch
 
 from sktransfer.backbones import global_randomness_lock
+from sktransfer.training._processes import TOGETHER, launched_state
 from sktransfer.training._quick_steps import QuickSteps
 
 MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device named; "auto" is the first of CUDA, MPS and the processor."""
+    """Return the device named.
+
+    "auto" is the first of CUDA, MPS and the processor; "accelerate" the one that this
+    process was given by its launcher.
+    """
+    if device == TOGETHER:
+        given: torch.device = launched_state().device
+        return given
     if device != "auto":
         return torch.device(device)
     if torch.cuda.is_available():
@@ -78,6 +86,16 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
         torch.default_generator.manual_seed(seed)
         with _restored(device, seed):
             yield
+
+
+def draw_apart(index: int, device: torch.device) -> None:
+    """Let each process of several draw numbers of its own from here on."""
+    if not index:
+        return
+    seed = torch.initial_seed() + index
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 @contextlib.contextmanager

@@ -56,7 +56,8 @@ def evaluated(
     network.train(was_training)
     task, targets, weights = held_out.task, held_out.targets, held_out.weights
     losses = task.losses(torch.from_numpy(outputs), torch.from_numpy(targets))
-    return {
+    measured = {
         "valid_loss": float(np.average(losses.numpy(), weights=weights)),
         "valid_score": task.score(outputs, targets, weights),
     }
+    return net.processes.agreed(measured)

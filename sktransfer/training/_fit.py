@@ -28,6 +28,7 @@ from sktransfer.training._callbacks import (
 )
 from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import (
+    draw_apart,
     kept_randomness,
     own_randomness,
     training_context,
@@ -39,6 +40,7 @@ from sktransfer.training._module import FineTunedNetwork, l2_sp, new_network
 from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import optimizer_of
 from sktransfer.training._probe import fit_probe
+from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._recomputing import released_blocks
 from sktransfer.training._reporting import Observer, Report
@@ -54,6 +56,7 @@ def fine_tune(
     seed: int,
     device: torch.device,
     *,
+    processes: Processes = ALONE,
     start: FineTunedNetwork | None = None,
     checkpoint: Checkpoint | None = None,
     observer: Observer | None = None,
@@ -76,6 +79,8 @@ def fine_tune(
         Fixes everything random.
     device : torch.device
         Where to compute.
+    processes : Processes, default=ALONE
+        Who trains the network together.
     start : FineTunedNetwork or None, default=None
         What a new network has the weights of.
     checkpoint : Checkpoint or None, default=None
@@ -89,7 +94,8 @@ def fine_tune(
         The skorch net with its history. Its module is the trained tail and head, on the
         processor, in evaluation mode.
     """
-    fit = Fit(backbone, cut, freeze_depth, recipe, device, start, checkpoint, observer)
+    how = recipe, device, processes, start, checkpoint, observer
+    fit = Fit(backbone, cut, freeze_depth, *how)
     watches = bool(recipe.watches and fit.planned_epochs)
     with own_randomness(seed, device):
         if watches:
@@ -115,6 +121,7 @@ class Fit:
     freeze_depth: int
     recipe: Recipe
     device: torch.device
+    processes: Processes = ALONE
     start: FineTunedNetwork | None = None
     checkpoint: Checkpoint | None = None
     observer: Observer | None = None
@@ -123,6 +130,10 @@ class Fit:
     def planned_epochs(self) -> int:
         """How many epochs there are, if none is stopped after."""
         return self.recipe.planned_epochs(self.freeze_depth < self.backbone.n_stages)
+
+    def count_batches(self, n_samples: int) -> int:
+        """Return how many training steps an epoch has."""
+        return count_batches(n_samples, self.recipe.step_size, self.processes.count)
 
     def again(self) -> Fit:
         """Return the fit for a second run, which the user's callbacks don't see."""
@@ -135,7 +146,7 @@ class Fit:
     def forget(self) -> None:
         """Remove the checkpoints of both runs."""
         for run in (self, self.again()):
-            if run.checkpoint is not None:
+            if run.checkpoint is not None and not self.processes.index:
                 run.checkpoint.remove()
 
     def run(
@@ -189,6 +200,7 @@ class Fit:
         network.to(self.device)
         if recipe.probe:
             fit_probe(self.backbone, self.cut, network, data, recipe, self.device)
+        self.processes.start_alike(network)
         records = data.records if data.augmented is None else data.augmented
         return network, TrainingSet(records, data.targets, data.weights)
 
@@ -202,6 +214,7 @@ class Fit:
     ) -> FineTuningNet:
         """Return what trains a network."""
         recipe, records = self.recipe, training_set.records
+        self.processes.check(len(records), recipe.step_size)
         loader = BatchLoader(
             collate_for(self.backbone, self.cut, records),
             seed=draw_seed(),
@@ -209,7 +222,9 @@ class Fit:
             num_workers=recipe.workers_for(records),
             pin_memory=self.device.type == "cuda",
             mix=data.mix,
+            processes=self.processes,
         )
+        draw_apart(self.processes.index, self.device)
         front = functools.partial(run_front, self.cut)
         return FineTuningNet(
             network,
@@ -224,6 +239,7 @@ class Fit:
             penalty=l2_sp(network, self.cut.tail, recipe.l2_sp),
             evaluate=evaluate,
             checkpoint=self.checkpoint if self.planned_epochs else None,
+            processes=self.processes,
             optimizer=optimizer_of(recipe.optimizer),
             lr=recipe.lr,
             max_epochs=recipe.max_epochs,
@@ -232,7 +248,7 @@ class Fit:
             blocks=released_blocks(network) if recipe.gradient_checkpointing else (),
             iterator_train=loader,
             train_split=None,
-            verbose=recipe.verbose,
+            verbose=0 if self.processes.index else recipe.verbose,
             callbacks=callbacks,
             device=str(self.device),
         )
@@ -240,7 +256,7 @@ class Fit:
     def _callbacks(self, n_samples: int, evaluate: Evaluate | None) -> list[Any]:
         """Return what happens between steps; our own before the user's."""
         recipe = self.recipe
-        n_steps = recipe.max_epochs * count_batches(n_samples, recipe.step_size)
+        n_steps = recipe.max_epochs * self.count_batches(n_samples)
         factor = RateFactor(recipe.lr_schedule, n_steps, recipe.warmup_fraction)
         callbacks: list[Any] = [RateSchedule(factor)]
         if recipe.gradual_unfreezing:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, LRScheduler
+from skorch.callbacks import LRScheduler
 from torch import nn
 
 from sktransfer.features import current_room, part_of_batch
 from sktransfer.training._batches import count_batches
+from sktransfer.training._callbacks import is_early_stop
 from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import MakeContext
 from sktransfer.training._module import (
@@ -22,6 +22,7 @@ from sktransfer.training._module import (
     add_gradients,
     parameter_groups,
 )
+from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recomputing import recomputing
 from sktransfer.training._tasks import Task
 
@@ -58,6 +59,8 @@ class FineTuningNet(NeuralNet):
         Parts of the module whose activations are computed again in the backward pass.
     evaluate : callable or None, default=None
         Gives, of a net, what belongs in the history after each epoch.
+    processes : Processes, default=ALONE
+        Who shares each batch.
     remedy : str
         What an error says to do when training diverges.
     **kwargs
@@ -92,6 +95,7 @@ class FineTuningNet(NeuralNet):
         blocks: Sequence[nn.Module] = (),
         evaluate: Callable[[FineTuningNet], dict[str, float]] | None = None,
         checkpoint: Checkpoint | None = None,
+        processes: Processes = ALONE,
         remedy: str = "Lower the 'lr' parameter.",
         **kwargs: Any,
     ) -> None:
@@ -106,6 +110,7 @@ class FineTuningNet(NeuralNet):
         self.blocks = blocks
         self.evaluate = evaluate
         self.checkpoint = checkpoint
+        self.processes = processes
         self.remedy = remedy
 
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
@@ -167,7 +172,9 @@ class FineTuningNet(NeuralNet):
             ),
             strict=True,
         )
-        return {"loss": torch.stack(losses).sum(), "y_pred": torch.cat(outputs)}
+        loss = torch.stack(losses).sum()
+        loss = self.processes.average(parameters, loss, n_samples)
+        return {"loss": loss, "y_pred": torch.cat(outputs)}
 
     def _most(self, n_samples: int) -> int:
         """Return how many of a step's samples are a batch, at most."""
@@ -184,19 +191,15 @@ class FineTuningNet(NeuralNet):
                 self.history.record(name, value)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call a method of all callbacks; after an epoch, write a checkpoint.
-
-        skorch's `EarlyStopping` ends training by a `KeyboardInterrupt`, which is
-        another thing than a user's.
-        """
+        """Call a method of all callbacks; after an epoch, write a checkpoint."""
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as error:
-            *_, (last, _) = traceback.walk_tb(error.__traceback__)
-            if last.f_code is not EarlyStopping.on_epoch_end.__code__:
+            if not is_early_stop(error):
                 raise
             self.stops = True
         if method_name == "on_epoch_end":
+            self.stops = self.processes.agreed(self.stops)
             if self.checkpoint is not None:
                 self.checkpoint.save(self, finished=self.stops)
             if self.stops:
@@ -272,15 +275,10 @@ class FineTuningNet(NeuralNet):
         self.stops = False
         self.front = self.penalty = self.evaluate = self.checkpoint = None
         self.blocks = ()
+        self.processes = ALONE
         self.iterator_train = torch.utils.data.DataLoader
-        self.callbacks = [
-            callback for callback in self.callbacks or [] if not _is_own(callback)
-        ]
-        self.callbacks_ = [
-            (name, callback)
-            for name, callback in self.callbacks_
-            if not _is_own(callback)
-        ]
+        self.callbacks = [c for c in self.callbacks or [] if not _is_own(c)]
+        self.callbacks_ = [(n, c) for n, c in self.callbacks_ if not _is_own(c)]
         for _, callback in self.callbacks_:
             if isinstance(callback, LRScheduler):
                 # It holds the optimizer.

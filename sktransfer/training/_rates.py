@@ -12,11 +12,11 @@ import torch
 from skorch.callbacks import Callback
 
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.training._batches import count_batches
 from sktransfer.training._callbacks import RateSchedule
 from sktransfer.training._device import own_randomness
 from sktransfer.training._fit import Fit
 from sktransfer.training._net import StopTraining
+from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recipe import Recipe, TrainingData
 
 #: A loss of so many times the least one has exploded (Gugger 2018).
@@ -32,6 +32,7 @@ def losses_at_rates(
     seed: int,
     device: torch.device,
     *,
+    processes: Processes = ALONE,
     rates: Sequence[float],
     smoothing: float,
 ) -> tuple[list[float], list[float]]:
@@ -45,7 +46,7 @@ def losses_at_rates(
 
     Parameters
     ----------
-    backbone, cut, freeze_depth, data, recipe, seed, device
+    backbone, cut, freeze_depth, data, recipe, seed, device, processes
         As in `fine_tune`.
     rates : sequence of float
         The rate of the head and the last stage, in the place of the recipe's.
@@ -59,14 +60,14 @@ def losses_at_rates(
         without a bias towards 0 at the start.
     """
     recipe = dataclasses.replace(recipe, lr=rates[0], verbose=0)
-    fit = Fit(backbone, cut, freeze_depth, recipe, device)
+    fit = Fit(backbone, cut, freeze_depth, recipe, device, processes)
     with own_randomness(seed, device):
         network, training_set = fit.begin(data)
         losses = _Losses(len(rates), smoothing, _cost_of_nothing(data))
         growth = [rate / rates[0] for rate in rates]
         callbacks = [losses, RateSchedule(growth.__getitem__)]
         net = fit.new_net(network, data, training_set, callbacks)
-        n_batches = count_batches(len(training_set), recipe.step_size)
+        n_batches = fit.count_batches(len(training_set))
         net.take_steps(training_set, math.ceil(len(rates) / n_batches))
     return losses.found, losses.smoothed
 
