@@ -123,7 +123,7 @@ def test_cuts_share_what_is_folded():
     for front in fronts:
         front(pixel_values=images)
     shallow, deep = (
-        {id(p) for m in front._folded.modules() for p in m._parameters.values()}
+        {id(p) for m in front._run[False].modules() for p in m._parameters.values()}
         for front in fronts
     )
     assert shallow - {id(None)} < deep
