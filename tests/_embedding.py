@@ -10,6 +10,7 @@ from typing import Any
 from _composition import SIDE, image_classifier, news, text_classifier, textures
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from sktransfer import PretrainedImageEmbedder, PretrainedTextEmbedder
 
@@ -40,6 +41,17 @@ def kind_of(estimator: Any) -> str:
     return "text" if isinstance(estimator, PretrainedTextEmbedder) else "image"
 
 
+def stage_module(network: nn.Module, name: str) -> nn.Module:
+    """Return a module that runs once when a stage does.
+
+    Frozen parts share the network's modules, but for convolutions that they replace.
+    """
+    modules = dict(network.named_modules())
+    if name == "stem":
+        name = "bn1.act"
+    return next(module for path, module in modules.items() if path.endswith(name))
+
+
 @contextmanager
 def counted(estimator: Any) -> Iterator[Counter[str]]:
     """Count the samples that go into the first and the last stage of a backbone."""
@@ -53,16 +65,15 @@ def counted(estimator: Any) -> Iterator[Counter[str]]:
         cut = backbone.cut(depth)
         backbone.frozen(between)(**cut.tail_batch(**inputs))
     backbone.cut(backbone.n_stages).front(**inputs)
-    modules = dict(backbone.network.named_modules())
     hooks = []
     for place, stage in (("first", 0), ("last", -1)):
-        name = next(n for n in modules if n.endswith(backbone.stage_names[stage]))
+        module = stage_module(backbone.network, backbone.stage_names[stage])
 
         def count(module: Any, args: Any, kwargs: Any, place: str = place) -> None:
             given = (*args, *kwargs.values())
             counts[place] += len(next(x for x in given if x is not None))
 
-        hook = modules[name].register_forward_pre_hook(count, with_kwargs=True)
+        hook = module.register_forward_pre_hook(count, with_kwargs=True)
         hooks.append(hook)
     try:
         yield counts

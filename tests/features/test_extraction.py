@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from _composition import image_classifier, news, text_classifier, textures
+from _embedding import stage_module
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -74,9 +75,7 @@ def passes():
         backbone = pristine(kind)
         for name in backbone.stage_names:
             # Halves of the network share its modules.
-            module = next(
-                m for n, m in backbone.network.named_modules() if n.endswith(name)
-            )
+            module = stage_module(backbone.network, name)
 
             def count(module, args, kwargs, name=name):
                 n_samples = len(
