@@ -8,9 +8,11 @@ from typing import Any, Self
 
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.utils import estimator_html_repr
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from sktransfer._summary import as_html, as_text, facts_of
 from sktransfer.backbones import Backbone, identity_of
 from sktransfer.features import Extraction, open_store
 from sktransfer.inputs import ImageSamples, TextSamples
@@ -28,6 +30,29 @@ class PretrainedEstimator(BaseEstimator):
     num_workers = 0
     #: What to make of long texts; a parameter of estimators of texts.
     long_text = "truncate"
+
+    def summary(self) -> str:
+        """Say what the fitted estimator is made of.
+
+        Returns
+        -------
+        summary : str
+            Lines with the backbone, its frozen and its trained stages, how many
+            parameters there are, and where there is a head: what kind, the classes, the
+            epochs, and the losses and scores of the last one. In a notebook it is a
+            table below scikit-learn's picture of the estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator isn't fitted.
+        """
+        check_is_fitted(self)
+        return as_text(type(self).__name__, facts_of(self))
+
+    def _html_repr(self) -> str:
+        picture: str = estimator_html_repr(self)
+        return picture + (as_html(facts_of(self)) if hasattr(self, "backbone_") else "")
 
     @abstractmethod
     def _samples(self, X: Any) -> ImageSamples | TextSamples:
