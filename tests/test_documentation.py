@@ -18,7 +18,11 @@ import sktransfer
 from sktransfer.__main__ import build_parser
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = [REPOSITORY / "README.md", *sorted(REPOSITORY.glob("docs/*.md"))]
+PAGES = [
+    REPOSITORY / "README.md",
+    *sorted(REPOSITORY.glob("docs/*.md")),
+    *sorted(REPOSITORY.glob("docs/howto/*.md")),
+]
 PUBLIC = [
     f"sktransfer.{module.name}"
     for module in pkgutil.iter_modules(sktransfer.__path__)
@@ -161,6 +165,11 @@ def test_every_block_is_of_a_language_that_is_looked_at():
     assert {name for name, language in languages if language == "python"} >= {
         "README.md",
         "docs/cache.md",
+        "docs/guide.md",
+        "docs/howto/comparison.md",
+        "docs/howto/existing_pipeline.md",
+        "docs/howto/search.md",
+        "docs/index.md",
         "docs/meta_estimators.md",
         "docs/mixed_columns.md",
         "docs/progress.md",
@@ -187,3 +196,36 @@ def test_commands_are_found():
     assert ("sktransfer", "", " cache clear --folder FOLDER  ") in COMMAND.findall(
         cache
     )
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["cache", "exceptions", "inspection", "model_selection", "testing", ""],
+)
+def test_the_reference_lists_each_public_name(module):
+    """And nothing else: the build fails at a name that does not exist."""
+    name = f"sktransfer.{module}".removesuffix(".")
+    public = set(importlib.import_module(name).__all__) - {"__version__", "cache"}
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(
+        rf"^\.\. currentmodule:: {name}\n(.*?)^~~~$", page, re.MULTILINE | re.DOTALL
+    )
+    assert set(re.findall(r"^   (\w+)$", listed, re.MULTILINE)) == public
+
+
+def test_there_are_examples_with_pictures():
+    """The build runs them; here is what it would not miss."""
+    examples = sorted(REPOSITORY.glob("docs/examples/*/plot_*.py"))
+    assert len(examples) >= 12
+    for example in examples:
+        source = example.read_text(encoding="utf-8")
+        assert "sktransfer" in source, example.name
+        assert "plt.subplots" in source or "Display" in source, example.name
+    linked = {
+        (page.parent / script).resolve()
+        for page in PAGES
+        for script in re.findall(
+            r"\]\(([\w./]*plot_\w+\.py)\)", page.read_text("utf-8")
+        )
+    }
+    assert linked and linked <= set(examples)

@@ -1,0 +1,59 @@
+"""
+Which words count? Explaining texts
+===================================
+
+:func:`~sktransfer.inspection.explain` attributes what a classifier says of a text to
+its tokens, by integrated gradients (Sundararajan et al. 2017): what each contributes on
+the way from a text of nothing but masks to the text itself.
+"""
+
+import matplotlib.pyplot as plt
+
+from sktransfer import PretrainedTextClassifier
+from sktransfer.demonstration import bbc_news
+from sktransfer.inspection import AttributionDisplay, deletion_curve, explain
+
+news = bbc_news(n_labelled=60, n_held_out=300)
+clf = PretrainedTextClassifier(freeze_depth="all", max_length=64).fit(news.X, news.y)
+
+# %%
+# Made up sentences with a word for two topics each, explained for one of them: red
+# speaks for it and blue against it. In a notebook, texts are shown as they are here.
+
+sentences = [
+    "The striker of the club was sued by his bank.",
+    "The minister resigned after the cup final.",
+    "The film about a computer virus opens on Friday.",
+]
+targets = ["sports", "politics", "tech"]
+display = AttributionDisplay.from_estimator(clf, sentences, target=targets, n_steps=30)
+display
+
+# %%
+# Held-out articles
+# -----------------
+# The openings of three articles, with the class that is predicted.
+
+openings = [article[:220] for article in news.X_held_out[:3]]
+explanation = explain(clf, openings, n_steps=30)
+AttributionDisplay.from_explanation(explanation)
+plt.show()
+
+# %%
+# The tokens that speak most for it:
+
+for tokens, values, topic in zip(
+    explanation.tokens, explanation.attributions, explanation.targets, strict=True
+):
+    strongest = values.argsort()[::-1][:4]
+    print(f"{topic}: {', '.join(tokens[index] for index in strongest)}")
+
+# %%
+# Does it mean something?
+# -----------------------
+# Leave out the tokens with the highest attributions first, and see how fast the
+# probability of the predicted class falls.
+
+fig, ax = plt.subplots(layout="constrained")
+deletion_curve(clf, explanation, n_steps=10).plot(ax=ax)
+plt.show()
