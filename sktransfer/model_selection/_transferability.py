@@ -73,7 +73,7 @@ def transferability(
     random_state : int, RandomState instance or None, default=None
         Fixes `n_leep`; the other scores have nothing random.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and one for each frozen part that is not stored.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def transferability(
     ):
         with telling(f"It is the backbone {name!r} of {_NAME}."):
             start = time.perf_counter()
-            embedder = _embedder(kind, estimator, backbone)
+            embedder = _embedder(kind, estimator, backbone, verbose)
             features = embedder.fit(X).transform(X)
             # Several threads would wait for each other longer than one takes.
             with threadpool_limits(1, user_api="blas"):
@@ -168,11 +168,11 @@ def _check(estimator: Any, n_neighbors: Any) -> None:
         )
 
 
-def _embedder(kind: str, template: Any, backbone: Any) -> Any:
+def _embedder(kind: str, template: Any, backbone: Any, verbose: int) -> Any:
     """Return an embedder with those of a template's parameters that it has."""
     if is_unfitted(backbone):
         template, backbone = backbone, backbone.backbone
-    made = _EMBEDDERS[kind]()
+    made = _EMBEDDERS[kind](verbose=verbose)
     wanted = {} if template is None else template.get_params(deep=False)
     shared = {n: wanted[n] for n in made.get_params(deep=False) if n in wanted}
     return made.set_params(**shared | {"backbone": backbone})
