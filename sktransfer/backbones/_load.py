@@ -86,14 +86,15 @@ def load_backbone(
     return found
 
 
-def kind_of(backbone: Any) -> str:
+def kind_of(backbone: Any) -> str | None:
     """Say what a backbone takes, "text" or "image", without loading its weights.
+
+    None if that can't be told: `load_backbone` says what is wrong with it.
 
     Parameters
     ----------
     backbone : str, Path, Module, Backbone or fitted estimator
-        As `load_backbone` takes it. A name of which nothing is known counts as one of
-        a text model: `load_backbone` says what is wrong with it.
+        As `load_backbone` takes it.
     """
     if isinstance(backbone, nn.Module):
         config = getattr(backbone, "config", None)
@@ -110,7 +111,7 @@ def kind_of(backbone: Any) -> str:
     try:
         return _transformers.config_kind(name if packaged is None else packaged.folder)
     except (OSError, ValueError):
-        return "text"
+        return None
 
 
 def place_of(source: str | Path) -> tuple[Hashable, Hashable]:

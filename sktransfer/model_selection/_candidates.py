@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,18 +82,34 @@ def is_unfitted(given: Any) -> bool:
     return isinstance(given, PretrainedEstimator) and not hasattr(given, "backbone_")
 
 
-def common_kind(backbones: Iterable[Any]) -> str:
-    """Return what backbones take: "image" if any does, else "text".
+def common_kind(backbones: Mapping[str, Any]) -> str:
+    """Return what backbones take, "text" or "image".
 
-    Those of the other kind are refused when they are loaded.
+    Raises
+    ------
+    ValueError
+        If some take texts and some images.
     """
-    kinds = set()
-    for backbone in backbones:
-        if isinstance(backbone, PretrainedEstimator):
-            kinds.add("image" if hasattr(backbone, "image_size") else "text")
-        else:
-            kinds.add(kind_of(backbone))
-    return "image" if "image" in kinds else "text"
+    kinds: dict[str, str] = {}
+    for name, backbone in backbones.items():
+        with telling(f"It is the backbone {name!r}."):
+            kind = _kind_of(backbone)
+        if kind is not None:
+            kinds.setdefault(kind, name)
+    if len(kinds) > 1:
+        raise ValueError(
+            "Backbones that all take texts, or all take images, were expected. Got "
+            f"{kinds['text']!r}, which takes texts, and {kinds['image']!r}, which "
+            "takes images."
+        )
+    # Of those that are not known, loading says why.
+    return next(iter(kinds), "text")
+
+
+def _kind_of(backbone: Any) -> str | None:
+    if isinstance(backbone, PretrainedEstimator):
+        return "image" if hasattr(backbone, "image_size") else "text"
+    return kind_of(backbone)
 
 
 def role_of(y: Any, function: str) -> str:

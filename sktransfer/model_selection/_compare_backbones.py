@@ -134,7 +134,7 @@ def compare_backbones(
     targets = type_of_target(next(iter(given.values()))[1])
     template = estimator
     if template is None:
-        kind = common_kind(candidates.values())
+        kind = common_kind(candidates)
         template = PREDICTORS[kind, learner](
             freeze_depth="all", random_state=random_state, verbose=verbose
         )

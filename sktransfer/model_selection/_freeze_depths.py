@@ -111,7 +111,7 @@ def freeze_depths(backbone: Any) -> FreezeDepths:
     if isinstance(backbone, PretrainedEstimator):
         fitted = getattr(backbone, "backbone_", None)
         return FreezeDepths(backbone._load_backbone() if fitted is None else fitted)
-    return FreezeDepths(load_backbone(backbone, kind_of(backbone)))
+    return FreezeDepths(load_backbone(backbone, kind_of(backbone) or "text"))
 
 
 def _values(backbone: Backbone) -> list[Any]:

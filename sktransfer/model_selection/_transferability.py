@@ -128,8 +128,7 @@ def transferability(
     _check(estimator, n_neighbors)
     candidates = named(backbones, "backbones", _NAME)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    given = [estimator] if estimator is not None else list(candidates.values())
-    kind = common_kind(given)
+    kind = common_kind(candidates)
     learner = None if estimator is None else role(estimator)
     learner = role_of(y, _NAME) if learner is None else learner
     rows = []
