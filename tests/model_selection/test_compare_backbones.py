@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import joblib
 import numpy as np
@@ -31,6 +32,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from torch import nn
 
 from sktransfer import (
     PretrainedImageRegressor,
@@ -354,6 +356,28 @@ def test_a_model_that_fails_is_named():
         compare_texts(backbones={"good": MINILM, "bad": text_classifier(lr=-1)})
     with pytest.raises(BackboneNotFoundError, match="There is no folder './none'"):
         compare_texts(backbones=["./none", MINILM])
+
+
+class BrokenElsewhere(Broken):
+    def fit(self, X, y):
+        if os.getpid() != self.process:
+            raise RuntimeError("not at home")
+        return DummyClassifier().fit(X, y)
+
+    def __init__(self, process=None):
+        self.process = process
+
+
+def test_a_cost_that_cannot_be_measured():
+    X, y = textures().X, textures().y
+    given = {
+        "backbones": {"small": nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten())},
+        "estimator": image_classifier(image_size=8, cache=False),
+        "baselines": {"mine": BrokenElsewhere(os.getpid())},
+        "cv": 2,
+    }
+    with pytest.raises(RuntimeError, match="(?s)not at home.*cost=False leaves that"):
+        compare_backbones(X, y, **given)
 
 
 def test_error_score_stands_for_scores():
