@@ -55,8 +55,8 @@ class BackboneComparison:
           fitted to the first fold. Libraries that only this model needs count.
         - `refit_time_s`: seconds of a fit, the mean over the folds, with the store
           filled. `fit_time_s`: the same without a store: what the frozen part takes for
-          the training samples, by `latency_batched_ms`, is added. A baseline has no
-          store.
+          the training samples, by `latency_batched_ms`, is added. Baselines, and
+          estimators with `cache=False`, have no store: both are the same.
         - `latency_ms_median`, `latency_ms_p95`: milliseconds of a prediction of one
           sample, over 32 of them at most. `latency_batched_ms`: milliseconds a sample
           where these are predicted at once. Both without the store.

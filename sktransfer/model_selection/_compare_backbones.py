@@ -76,7 +76,8 @@ def compare_backbones(
         and `random_state`, and the defaults for all others.
     cv : int, cross-validation generator or iterable, default=5
         As in scikit-learn's `cross_validate`: an int is the number of folds, stratified
-        for classifiers. The folds are drawn once, and are the same for all models.
+        for classifiers. The folds are drawn once, and are the same for all models. For
+        groups of samples give the folds: `list(GroupKFold().split(X, y, groups))`.
     scoring : str, callable, list, tuple, set or dict, default=None
         As in scikit-learn's `cross_validate`; the first scorer is the main one, by
         which models are ranked and tested. None is accuracy and macro precision, recall

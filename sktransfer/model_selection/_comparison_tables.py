@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from sktransfer.model_selection._cost import COSTS
 from sktransfer.model_selection._folds import Run
-from sktransfer.model_selection._rows import take
+from sktransfer.model_selection._rows import as_array, take
 from sktransfer.model_selection._significance import corrected_t_test, holm
 
 if TYPE_CHECKING:
@@ -153,13 +153,13 @@ def confusion_tables(runs: Sequence[Run]) -> dict[tuple[str, str], pd.DataFrame]
 
 
 def _classes(run: Run) -> np.ndarray:
-    return np.unique(np.asarray(run.data.y))
+    return np.unique(as_array(run.data.y))
 
 
 def _out_of_fold(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Return true and predicted targets of all folds that did not fail, in a row."""
     pairs = [
-        (np.asarray(take(run.data.y, test)), fold.predicted)
+        (as_array(take(run.data.y, test)), fold.predicted)
         for (_, test), fold in zip(run.data.splits, run.folds, strict=True)
         if fold is not None
     ]

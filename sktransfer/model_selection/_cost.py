@@ -16,7 +16,7 @@ from sklearn import clone
 
 from sktransfer._estimator import PretrainedEstimator
 from sktransfer._predictor import PretrainedPredictor
-from sktransfer.model_selection._rows import take
+from sktransfer.model_selection._rows import as_array, take
 
 #: Samples that latency is measured on, and those that a network is fitted to for it.
 N_MEASURED = 32
@@ -89,7 +89,7 @@ def without_store(estimator: Any) -> Any:
 
 def _few(y: Any, train: np.ndarray) -> np.ndarray:
     """Return the first sample of each class, and further ones."""
-    targets = np.asarray(take(y, train))
+    targets = as_array(take(y, train))
     first = np.arange(0)
     if targets.ndim == 1 and targets.dtype.kind != "f":
         first = np.unique(targets, return_index=True)[1]

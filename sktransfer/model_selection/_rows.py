@@ -1,4 +1,4 @@
-"""Rows of any container of samples."""
+"""Rows of any container of samples or targets."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def take(rows: Any, indices: np.ndarray) -> Any:
     if hasattr(rows, "shape"):
         return rows[indices]
     return [rows[index] for index in indices]
+
+
+def as_array(targets: Any) -> np.ndarray:
+    """Return targets as an array; one column has one dimension."""
+    array = targets.toarray() if hasattr(targets, "toarray") else np.asarray(targets)
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array

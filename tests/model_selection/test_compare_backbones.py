@@ -19,6 +19,7 @@ from _composition import (
 )
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal
+from scipy.sparse import csr_array
 from scipy.stats import spearmanr
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
@@ -241,6 +242,24 @@ def test_indicator_matrices():
     assert found.table["mean_accuracy"].between(0, 1).all()
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_targets_in_every_container():
+    X, y = news().X, news().y
+    expected = compare_texts(scoring="accuracy").fold_scores
+    columns = y.tolist(), pd.Series(y, index=range(100, 160)), y.reshape(-1, 1)
+    for column in columns:
+        found = compare_texts(y=column, scoring="accuracy", baselines=None)
+        same = expected["model"] == "MiniLM"
+        assert_frame_equal(found.fold_scores, expected[same])
+        assert len(found.per_class) == 5
+    labels = np.stack([y == "tech", y == "sports"], axis=1).astype(int)
+    dense, sparse = (
+        compare_texts(pd.DataFrame({"text": X}), each, baselines=None)
+        for each in (labels, csr_array(labels))
+    )
+    assert_frame_equal(dense.per_class, sparse.per_class)
+
+
 def test_scorers_are_those_of_cross_validate():
     def number(estimator, X, y):
         return 7.0
@@ -358,26 +377,19 @@ def test_a_model_that_fails_is_named():
         compare_texts(backbones=["./none", MINILM])
 
 
-class BrokenElsewhere(Broken):
-    def fit(self, X, y):
-        if os.getpid() != self.process:
-            raise RuntimeError("not at home")
-        return DummyClassifier().fit(X, y)
-
-    def __init__(self, process=None):
-        self.process = process
-
-
 def test_a_cost_that_cannot_be_measured():
-    X, y = textures().X, textures().y
-    given = {
-        "backbones": {"small": nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten())},
-        "estimator": image_classifier(image_size=8, cache=False),
-        "baselines": {"mine": BrokenElsewhere(os.getpid())},
-        "cv": 2,
-    }
+    here = os.getpid()
+
+    def head(n_features, n_outputs):
+        if os.getpid() != here:
+            raise RuntimeError("not at home")
+        return nn.Linear(n_features, n_outputs)
+
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten())
+    own = image_classifier(backbone=network, image_size=8, head=head, cache=False)
+    given = {"backbones": {"own": own}, "baselines": None, "cv": 2}
     with pytest.raises(RuntimeError, match="(?s)not at home.*cost=False leaves that"):
-        compare_backbones(X, y, **given)
+        compare_backbones(textures().X, textures().y, **given)
 
 
 def test_error_score_stands_for_scores():
