@@ -108,7 +108,7 @@ def rank(
         table.row(what, *(f"{value:+.2f}" for value in correlations))
 
 
-def measure(kind: str, given: str | None) -> None:
+def measure(kind: str, given: str | None, device: str) -> None:
     n_samples = N_SAMPLES[kind]
     data = {}
     for load in SETS[kind]:
@@ -117,7 +117,9 @@ def measure(kind: str, given: str | None) -> None:
     compared = dict(list(data.items())[:2])
     with tempfile.TemporaryDirectory() as folder:
         first, further = backbones(kind, given, Path(folder))
-        template = MAKE[kind](freeze_depth="all", cache=f"{folder}/store")
+        template = MAKE[kind](
+            freeze_depth="all", cache=f"{folder}/store", device=device
+        )
         print(f"## {kind}, {n_samples} samples a data set\n")
         start = time.perf_counter()
         found = compare_backbones(
@@ -140,7 +142,7 @@ def main() -> None:
     options: argparse.Namespace = made.parse_args()
     print_machine(options.device)
     for kind in kinds(options):
-        measure(kind, options.folder)
+        measure(kind, options.folder, options.device)
 
 
 if __name__ == "__main__":
