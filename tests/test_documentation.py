@@ -43,7 +43,12 @@ WITH_EXAMPLES = {
         "PretrainedImageRegressor",
     ],
     "sktransfer.cache": ["info"],
-    "sktransfer.model_selection": ["lr_range_test"],
+    "sktransfer.model_selection": [
+        "compare_backbones",
+        "freeze_depths",
+        "lr_range_test",
+        "transferability",
+    ],
     "sktransfer.testing": ["render_tabular", "rows_as_images", "rows_as_texts"],
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -3,7 +3,7 @@
 from sktransfer.backbones._backbone import Backbone
 from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
 from sktransfer.backbones._deferred import Notes, recall_backbone
-from sktransfer.backbones._load import load_backbone
+from sktransfer.backbones._load import kind_of, load_backbone
 from sktransfer.backbones._module import identity_of
 from sktransfer.backbones._preprocessing import (
     ImagePreprocessing,
@@ -24,6 +24,7 @@ __all__ = [
     "collate",
     "global_randomness_lock",
     "identity_of",
+    "kind_of",
     "load_backbone",
     "recall_backbone",
 ]

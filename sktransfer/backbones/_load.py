@@ -86,6 +86,34 @@ def load_backbone(
     return found
 
 
+def kind_of(backbone: Any) -> str | None:
+    """Say what a backbone takes, "text" or "image", without loading its weights.
+
+    None if that can't be told: `load_backbone` says what is wrong with it.
+
+    Parameters
+    ----------
+    backbone : str, Path, Module, Backbone or fitted estimator
+        As `load_backbone` takes it.
+    """
+    if isinstance(backbone, nn.Module):
+        config = getattr(backbone, "config", None)
+        return "text" if getattr(config, "vocab_size", None) else "image"
+    if not isinstance(backbone, str | Path):
+        given = isinstance(backbone, Backbone)
+        return backbone.kind if given else from_estimator(backbone).kind
+    name = os.path.expanduser(backbone)
+    if not Path(name).is_dir() and _takes_images(name):
+        return "image"
+    from sktransfer.backbones import _transformers
+
+    packaged = find_packaged(name)
+    try:
+        return _transformers.config_kind(name if packaged is None else packaged.folder)
+    except (OSError, ValueError):
+        return None
+
+
 def place_of(source: str | Path) -> tuple[Hashable, Hashable]:
     """Return what identifies a source of weights: a name, or a folder as it is now."""
     folder = Path(source).resolve()

@@ -18,9 +18,11 @@ from _small_models import (
     WORDS,
     save_text,
     save_vision,
+    small,
 )
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModel,
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
@@ -33,7 +35,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from sktransfer import PretrainedTextClassifier
-from sktransfer.backbones import load_backbone
+from sktransfer.backbones import kind_of, load_backbone
 from sktransfer.exceptions import BackboneNotFoundError, WeightsMismatchError
 
 
@@ -223,3 +225,18 @@ def test_a_packaged_network_is_built_once(monkeypatch):
     monkeypatch.setattr(timm, "create_model", create)
     load_backbone("timm/tf_efficientnet_lite0.in1k", "image", image_size=40)
     assert built == ["tf_efficientnet_lite0.in1k"]
+
+
+def test_what_a_backbone_takes_is_known_before_it_is_loaded(tmp_path):
+    texts, images = save_text(tmp_path / "text"), save_vision(tmp_path / "image")
+    for given in ("sentence-transformers/all-MiniLM-L6-v2", texts, str(texts)):
+        assert kind_of(given) == "text"
+    for given in (images, "timm/tf_efficientnet_lite0.in1k", "timm/any", "resnet18"):
+        assert kind_of(given) == "image"
+    encoder = AutoModel.from_pretrained(texts)
+    assert kind_of(encoder) == "text"
+    assert kind_of(load_backbone(texts, "text")) == "text"
+    assert kind_of(AutoModel.from_pretrained(images)) == "image"
+    assert kind_of(small(torch.nn.ReLU())) == "image"
+    assert kind_of(PretrainedTextClassifier(texts).fit(TEXTS, LABELS)) == "text"
+    assert kind_of(tmp_path) is kind_of("nobody/nothing") is None
