@@ -31,6 +31,7 @@ depths.table
 search = GridSearchCV(
     PretrainedImageClassifier(image_size=32, max_epochs=5, random_state=0),
     {"freeze_depth": ["all", -1, -2], "lr": [5e-4, 2e-3]},
+    scoring="accuracy",
     cv=3,
 ).fit(images, digits)
 print(search.best_params_, round(search.best_score_, 3))
@@ -39,5 +40,5 @@ print(search.best_params_, round(search.best_score_, 3))
 # Score and time of a fit, mean and standard error over the folds. With all stages
 # frozen ``lr`` has no part: the head is solved, and both rates give the same.
 
-FreezeDepthDisplay.from_search(search, scoring="score")
+FreezeDepthDisplay.from_search(search)
 plt.show()

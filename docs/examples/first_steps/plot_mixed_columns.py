@@ -93,7 +93,7 @@ for kept in blocks:
 scores["all three"] = cross_val_score(pipeline, table, sold, cv=5)
 
 fig, ax = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
-ax.boxplot(scores.values(), tick_labels=scores.keys(), orientation="horizontal")
+ax.boxplot(list(scores.values()), tick_labels=list(scores), orientation="horizontal")
 for height, found in enumerate(scores.values(), start=1):
     ax.plot(found, np.full(len(found), height), "o", alpha=0.5)
 ax.invert_yaxis()

@@ -17,8 +17,8 @@ news = bbc_news(n_labelled=60, n_held_out=300)
 clf = PretrainedTextClassifier(freeze_depth="all", max_length=64).fit(news.X, news.y)
 
 # %%
-# Made up sentences with a word for two topics each, explained for one of them: red
-# speaks for it and blue against it. In a notebook, texts are shown as they are here.
+# Made up sentences with words of two topics each, explained for one of them: red speaks
+# for it and blue against it. In a notebook, texts are shown as they are here.
 
 sentences = [
     "The striker of the club was sued by his bank.",
@@ -27,6 +27,7 @@ sentences = [
 ]
 targets = ["sports", "politics", "tech"]
 display = AttributionDisplay.from_estimator(clf, sentences, target=targets, n_steps=30)
+plt.close(display.figure_)  # This is the same as HTML.
 display
 
 # %%
