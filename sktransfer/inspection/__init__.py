@@ -1,5 +1,6 @@
 """Seeing what was learned: displays and explanations."""
 
+from sktransfer.inspection._attribution_display import AttributionDisplay
 from sktransfer.inspection._comparison import BackboneComparisonDisplay
 from sktransfer.inspection._curves import (
     PerturbationCurve,
@@ -14,6 +15,7 @@ from sktransfer.inspection._history import HistoryDisplay
 from sktransfer.inspection._top_errors import TopErrorsDisplay
 
 __all__ = [
+    "AttributionDisplay",
     "BackboneComparisonDisplay",
     "EmbeddingDisplay",
     "FreezeDepthDisplay",

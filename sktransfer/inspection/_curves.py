@@ -199,9 +199,12 @@ def _curve(
     patch_size: int | None,
     baseline: Any,
 ) -> PerturbationCurve:
-    for name, value in (("n_steps", n_steps), ("patch_size", patch_size)):
+    sizes: dict[str, Any] = {"n_steps": n_steps}
+    if patch_size is not None:
+        sizes["patch_size"] = patch_size
+    for name, value in sizes.items():
         whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not (whole and value >= 1) and not (name == "patch_size" and value is None):
+        if not (whole and value >= 1):
             raise ValueError(
                 f"The {name!r} parameter must be an integer of at least 1. Got "
                 f"{value!r} instead."
@@ -227,7 +230,8 @@ def _curve(
     first = outputs[:: len(fractions)]
     chosen = wanted.choose(target, first).repeat(len(fractions))
     scores = wanted.scores(outputs, torch.from_numpy(chosen)).numpy()
-    found = wanted.probabilities(scores).reshape(-1, len(fractions))
+    values = scores if wanted.kind == "value" else wanted.probabilities(scores)
+    found = values.reshape(-1, len(fractions))
     return PerturbationCurve(
         kind, fractions, found, np.trapezoid(found, fractions, axis=1)
     )

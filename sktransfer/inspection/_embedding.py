@@ -186,7 +186,7 @@ class EmbeddingDisplay:
         """
         (self.ax_,) = axes_grid(self, ax, 1)
         self.figure_ = self.ax_.figure
-        self.scatters_ = {}
+        self.scatters_: dict[Any, Any] = {}
         self.errors_ = None
         x, y = self.positions.T
         if self.y is None:

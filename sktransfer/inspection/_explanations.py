@@ -24,7 +24,7 @@ class Explanation:
     scores : ndarray of shape (n_samples,)
         Log-odds of the target, or the number, in the units of `y`.
     probabilities : ndarray of shape (n_samples,)
-        Probability of the target; of a regressor the same as `scores`.
+        Probability of the target; NaN of a regressor.
     baseline_scores : ndarray of shape (n_samples,) or None
         Scores of the baselines that integrated gradients start from: the attributions
         of a sample add up to the difference, but for the error of the integration.

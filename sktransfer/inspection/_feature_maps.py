@@ -145,6 +145,8 @@ def _last_with_places(
         if (layout := layout_of(output, len(embeddings))) is not None
         and output.requires_grad
     ]
+    if not candidates:
+        return None
     gradients = torch.autograd.grad(
         (embeddings * weights).sum(),
         [output for _, output, _ in candidates],

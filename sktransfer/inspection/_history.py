@@ -118,17 +118,15 @@ class HistoryDisplay:
         display : HistoryDisplay
             Itself.
         """
+        known = self.history.columns
         panels = [
-            (
-                label,
-                {name: told for name, told in lines.items() if name in self.history},
-            )
+            (label, {name: told for name, told in lines.items() if name in known})
             for label, lines in _PANELS
+            if any(name in known for name in lines)
         ]
-        panels = [(label, lines) for label, lines in panels if lines]
         self.axes_ = axes_grid(self, ax, len(panels), size=(6.4, 2.4))
         self.figure_ = self.axes_[0].figure
-        self.lines_ = {}
+        self.lines_: dict[str, Any] = {}
         for axes, (label, lines) in zip(self.axes_, panels, strict=True):
             self._draw(axes, label, lines)
         self.axes_[-1].set_xlabel("epoch")

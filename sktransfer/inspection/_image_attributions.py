@@ -77,7 +77,7 @@ def baseline_images(
     """
     side = images.shape[-1]
     if isinstance(baseline, Real) and not isinstance(baseline, bool):
-        if 0 <= baseline <= 1:
+        if 0.0 <= float(baseline) <= 1.0:
             return torch.full_like(images, float(baseline))
     elif baseline == "mean":
         colour = torch.tensor(subject.backbone.preprocessing.mean)

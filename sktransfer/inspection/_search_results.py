@@ -173,4 +173,4 @@ def _order(depth: Any, n_stages: int | None) -> tuple[int, float]:
         return 3, 0.0
     if not isinstance(depth, Integral):
         return 1, float(depth)
-    return (0 if depth >= 0 else 2), float(depth)
+    return (0 if int(depth) >= 0 else 2), float(depth)

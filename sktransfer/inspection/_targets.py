@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import expit
 
-from sktransfer._predictor import PretrainedPredictor
 from sktransfer.training import Multilabel, Multitask, Regression
 
 
@@ -62,8 +60,10 @@ class Outputs:
         return score
 
     def probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return the probabilities of what has these log-odds; values as they are."""
-        found: np.ndarray = scores if self.kind == "value" else expit(scores)
+        """Return the probabilities of what has these log-odds; NaN for values."""
+        if self.kind == "value":
+            return np.full_like(scores, np.nan)
+        found: np.ndarray = torch.from_numpy(scores).sigmoid().numpy()
         return found
 
     def choose(self, target: Any, outputs: torch.Tensor) -> np.ndarray:
@@ -105,7 +105,7 @@ class Outputs:
         return found[0]
 
 
-def outputs_of(estimator: PretrainedPredictor, target: Any) -> tuple[Outputs, Any]:
+def outputs_of(estimator: Any, target: Any) -> tuple[Outputs, Any]:
     """Return which outputs to explain, and what is left to choose among them.
 
     Parameters
@@ -121,7 +121,7 @@ def outputs_of(estimator: PretrainedPredictor, target: Any) -> tuple[Outputs, An
         names = np.arange(task.n_outputs)
         scales, shifts = np.array(task.deviations), np.array(task.means)
         return Outputs("value", everything, names, scales, shifts), target
-    classes: Any = estimator.classes_  # type: ignore[attr-defined]
+    classes = estimator.classes_
     if isinstance(task, Multilabel):
         return Outputs("label", everything, classes), target
     if not isinstance(task, Multitask):

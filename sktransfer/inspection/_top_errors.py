@@ -229,7 +229,7 @@ class TopErrorsDisplay:
 def _checked(y: Any, proba: Any, classes: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and labels, if there is one class a sample."""
     y = np.asarray(y)
-    if y.ndim != 1 or isinstance(proba, list):
+    if y.ndim != 1:
         raise ValueError(
             "TopErrorsDisplay shows errors of classifiers with one class a sample: y "
             f"should be a 1d array, got an array of shape {y.shape} instead."
