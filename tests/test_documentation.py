@@ -39,6 +39,17 @@ WITH_EXAMPLES = {
         "PretrainedImageRegressor",
     ],
     "sktransfer.cache": ["info"],
+    "sktransfer.inspection": [
+        "AttributionDisplay",
+        "BackboneComparisonDisplay",
+        "EmbeddingDisplay",
+        "FreezeDepthDisplay",
+        "HistoryDisplay",
+        "TopErrorsDisplay",
+        "deletion_curve",
+        "explain",
+        "insertion_curve",
+    ],
     "sktransfer.model_selection": ["lr_range_test"],
     "sktransfer.testing": ["render_tabular", "rows_as_images", "rows_as_texts"],
 }
@@ -161,6 +172,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
     assert {name for name, language in languages if language == "python"} >= {
         "README.md",
         "docs/cache.md",
+        "docs/inspection.md",
         "docs/meta_estimators.md",
         "docs/mixed_columns.md",
         "docs/progress.md",

@@ -279,13 +279,13 @@ def _altered_images(
     """Yield each image with more and more of its patches gone, or there."""
     images = torch.from_numpy(explanation.images).permute(0, 3, 1, 2)
     size = images.shape[-1]
-    side = patch_size or max(1, size // _PATCHES_A_SIDE)
+    side = min(size, patch_size or max(1, size // _PATCHES_A_SIDE))
     blank = baseline_images(subject, images, baseline)
     maps = torch.from_numpy(np.asarray(explanation.attributions, dtype=np.float32))
     # Patches at the edge may be smaller.
-    means = avg_pool2d(
-        maps[:, None], min(side, size), ceil_mode=True, count_include_pad=False
-    )[:, 0]
+    means = avg_pool2d(maps[:, None], side, ceil_mode=True, count_include_pad=False)[
+        :, 0
+    ]
     grid = means.shape[-1]
     for image, empty, values in zip(images, blank, means.flatten(1), strict=True):
         order = values.argsort(descending=True, stable=True)

@@ -92,7 +92,7 @@ def explain(
     >>> found.tokens
     [['a', 'goal', 'by', 'the', 'bank']]
     >>> attributions = dict(zip(found.tokens[0], found.attributions[0]))
-    >>> attributions["goal"] > 0 > attributions["bank"]
+    >>> bool(attributions["goal"] > 0 > attributions["bank"])
     True
     """
     whole = isinstance(n_steps, Integral) and not isinstance(n_steps, bool)
