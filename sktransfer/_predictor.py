@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _CHUNK = 1024
 
 #: What the history tells of an epoch, as far as it was measured.
-_HISTORY = ("epoch", "train_loss", "valid_loss", "valid_score", "dur")
+_HISTORY = ("epoch", "train_loss", "valid_loss", "valid_score", "lr", "dur")
 
 
 class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
@@ -252,21 +252,34 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         names = Recipe.__dataclass_fields__
         return Recipe(**{name: getattr(self, name) for name in names})
 
-    @dividing_batches()
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the network's outputs, (n_samples, n_outputs) float32."""
         check_is_fitted(self)
+        return self._passed(X, self.module_, self._task.n_outputs)
+
+    def _embeddings(self, X: Any) -> np.ndarray:
+        """Return what the head sees of samples, (n_samples, n_features) float32."""
+        check_is_fitted(self)
+        return self._passed(X, self.module_.headless(), self.backbone_.n_features)
+
+    def _whole_network(self) -> FineTunedNetwork:
+        """Return a copy of the network from its inputs on, to take gradients of."""
+        check_is_fitted(self)
+        return self.module_.from_inputs(self.backbone_)
+
+    @dividing_batches()
+    def _passed(self, X: Any, network: FineTunedNetwork, width: int) -> np.ndarray:
+        """Return what a network with the frozen part before it makes of samples."""
         self._check_columns(X)
         samples = self._samples(X)
         chosen, places = distinct(samples)
         samples = samples.take(chosen)
         device = resolve_device(self.device)
-        network = self.module_
         if device.type != "cpu" or any(m.training for m in network.modules()):
             network = copy.deepcopy(network).to(device).eval()
         backbone = self.backbone_.on(device)
         cut = backbone.cut(network.depth)
-        outputs = np.empty((len(samples), self._task.n_outputs), dtype=np.float32)
+        outputs = np.empty((len(samples), width), dtype=np.float32)
         how = {
             "device": device,
             "context": autocast(self.precision, device),

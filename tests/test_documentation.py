@@ -58,6 +58,17 @@ WITH_EXAMPLES = {
         "lr_range_test",
         "transferability",
     ],
+    "sktransfer.inspection": [
+        "AttributionDisplay",
+        "BackboneComparisonDisplay",
+        "EmbeddingDisplay",
+        "FreezeDepthDisplay",
+        "HistoryDisplay",
+        "TopErrorsDisplay",
+        "deletion_curve",
+        "explain",
+        "insertion_curve",
+    ],
     "sktransfer.testing": ["render_tabular", "rows_as_images", "rows_as_texts"],
 }
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -184,6 +195,7 @@ def test_every_block_is_of_a_language_that_is_looked_at():
         "docs/howto/existing_pipeline.md",
         "docs/howto/search.md",
         "docs/index.md",
+        "docs/inspection.md",
         "docs/meta_estimators.md",
         "docs/mixed_columns.md",
         "docs/progress.md",

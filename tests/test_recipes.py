@@ -103,7 +103,7 @@ def test_label_smoothing_keeps_a_network_from_being_sure(texts):
 
 def test_watched_fits_tell_of_the_held_out_samples(texts):
     fitted = quick(early_stopping=True, max_epochs=2).fit(*texts)
-    columns = ["epoch", "train_loss", "valid_loss", "valid_score", "dur"]
+    columns = ["epoch", "train_loss", "valid_loss", "valid_score", "lr", "dur"]
     assert list(fitted.history_.columns) == columns
     assert fitted.history_["valid_score"].between(0, 1).all()
 

@@ -116,6 +116,31 @@ class TextPreprocessing:
             for i in range(len(texts))
         ]
 
+    def spans(self, text: Text) -> list[tuple[int, int, int]]:
+        """Return where each token that `encode` gives of a text is in it.
+
+        Returns
+        -------
+        spans : list of (part, start, stop)
+            Positions of characters, and whether they are in the first or the second
+            text of a pair, 0 or 1; -1 is a token that is in none.
+        """
+        with _tokenizer_lock:
+            encoded = self.tokenizer(
+                *(text if isinstance(text, tuple) else (text,)),
+                truncation=True,
+                max_length=self.max_length,
+                return_offsets_mapping=True,
+                verbose=False,
+            )
+        parts = encoded.sequence_ids(0)
+        return [
+            (-1 if part is None else part, start, stop)
+            for part, (start, stop) in zip(
+                parts, encoded["offset_mapping"], strict=True
+            )
+        ]
+
     def windows(self, texts: Sequence[Text]) -> list[torch.Tensor]:
         """Divide texts into windows of at most `max_length` tokens, which overlap.
 

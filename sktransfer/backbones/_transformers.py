@@ -74,6 +74,14 @@ class TextNetwork(nn.Module):
         weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
         return (hidden * weight).sum(1) / weight.sum(1).clamp_min(1.0)
 
+    def word_embeddings(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Return what `state` is at the input, (n_samples, n_tokens, width).
+
+        Without padding in front of it, `forward` makes the same of it as of the ids.
+        """
+        embedded: torch.Tensor = self.encoder.get_input_embeddings()(input_ids)
+        return embedded
+
     def extra_repr(self) -> str:
         return f"pooling={self.pooling!r}"
 

@@ -166,9 +166,9 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
     net_ : skorch.NeuralNet
         The net that trained it.
     history_ : DataFrame
-        One row an epoch: `epoch`, `train_loss` and `dur` (seconds); `valid_loss` and
-        `valid_score` where samples were held out. The training that `refit` asks for
-        is not in it.
+        One row an epoch: `epoch`, `train_loss`, `lr` (the mean rate of the head and the
+        last stage) and `dur` (seconds); `valid_loss` and `valid_score` where samples
+        were held out. The training that `refit` asks for is not in it.
     n_iter_ : int
         Number of epochs.
     best_epoch_ : int

@@ -5,7 +5,7 @@ from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import autocast, resolve_device, training_context
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
-from sktransfer.training._module import FineTunedNetwork
+from sktransfer.training._module import FineTunedNetwork, embed
 from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._processes import Processes, launched
@@ -36,6 +36,7 @@ __all__ = [
     "Task",
     "TrainingData",
     "autocast",
+    "embed",
     "fine_tune",
     "forward",
     "launched",

@@ -48,12 +48,20 @@ class RateFactor:
 
 
 class RateSchedule(LRScheduler):
-    """Applies a factor of the step, such as a `RateFactor`, after every batch."""
+    """Applies a factor of the step, such as a `RateFactor`, after every batch.
+
+    It records an epoch's mean rate of the head and the last stage, `lr`.
+    """
 
     def __init__(self, factor: Callable[[int], float]) -> None:
         super().__init__(
             torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
         )
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        # In the first of the optimizer's groups are the head and the last stage.
+        rates = net.history[-1, "batches", :, self.event_name]
+        net.history.record("lr", sum(rates) / len(rates))
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the rates have come; the optimizer has the rates."""

@@ -72,6 +72,34 @@ class FineTunedNetwork(nn.Module):
         """Return logits, (n_samples, n_outputs)."""
         return self.head(self.dropout(embed(self.tail, **batch)))
 
+    def headless(self) -> FineTunedNetwork:
+        """Return this network, with the same weights, without its head."""
+        shell = copy.copy(self)
+        shell._modules = {**self._modules, "head": nn.Identity()}
+        return shell
+
+    def from_inputs(self, backbone: Backbone) -> FineTunedNetwork:
+        """Return a copy of this network with the frozen part in its tail.
+
+        It is in evaluation mode, and no weight asks for gradients: those of inputs and
+        of states in between can be taken, and hooks set, without a trace elsewhere.
+
+        Parameters
+        ----------
+        backbone : Backbone
+            The pristine one, on the processor.
+        """
+        trained = backbone.with_tail(self.tail, self.depth)
+        whole = FineTunedNetwork(
+            trained.network,
+            copy.deepcopy(self.head),
+            dropout=0.0,
+            depth=0,
+            stage_of={},
+            freeze_depth=1,
+        )
+        return whole.requires_grad_(False)
+
     def train(self, mode: bool = True) -> FineTunedNetwork:
         """Set training mode where something trains; frozen parts stay as they are.
 
