@@ -24,10 +24,13 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_templates", "examples"]
+exclude_patterns = ["_build", "_static", "_templates", "examples"]
 templates_path = ["_templates"]
 # Docstrings write code in single backticks.
 default_role = "literal"
+# Quotes are a part of what is to be typed.
+smartquotes = False
+toc_object_entries_show_parents = "hide"
 
 autodoc_typehints = "none"
 autosummary_generate = True
@@ -52,6 +55,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sktransfer"
+html_static_path = ["_static"]
+html_css_files = ["signatures.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "sktransfer"},

@@ -56,7 +56,7 @@ class PretrainedImageEmbedder(ImageEstimator, PretrainedEmbedder):
         Their names, from the input.
     n_features_in_ : int
         Number of columns of `X`, if it had two dimensions.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns of `X`, if it was a data frame with strings for names.
 
     Examples

@@ -19,9 +19,10 @@ import pandas as pd
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sktransfer import PretrainedImageEmbedder, PretrainedTextEmbedder
@@ -63,19 +64,22 @@ table.assign(picture="PNG, " + table["picture"].map(len).astype(str) + " bytes")
 # The pipeline
 # ------------
 # A picture becomes 1,280 columns and a text 384, among which a single number would
-# have little say: ``transformer_weights`` makes it heavier.
+# have little say: eight principal components of each leave it room.
+
+
+def components(embedder):
+    """Return an embedder with a few principal components of what it gives."""
+    return make_pipeline(embedder, PCA(8, whiten=True, random_state=0))
+
 
 columns = ColumnTransformer(
     [
-        ("picture", PretrainedImageEmbedder(image_size=64), "picture"),
-        ("article", PretrainedTextEmbedder(max_length=64), "article"),
+        ("picture", components(PretrainedImageEmbedder(image_size=64)), "picture"),
+        ("article", components(PretrainedTextEmbedder(max_length=64)), "article"),
         ("number", StandardScaler(), ["size"]),
-    ],
-    transformer_weights={"number": 10.0},
+    ]
 )
-pipeline = Pipeline(
-    [("columns", columns), ("model", LogisticRegression(max_iter=2000))]
-)
+pipeline = Pipeline([("columns", columns), ("model", LogisticRegression())])
 pipeline
 
 # %%

@@ -18,7 +18,7 @@ from sktransfer.demonstration import texture_patches
 
 textures = np.array(["brick", "grass", "gravel"])
 rng = np.random.default_rng(0)
-patches = texture_patches(n_labelled=32, n_held_out=32, n_training_rows=4)
+patches = texture_patches(32, 32, side=24, n_training_rows=10)
 
 
 def collages(X, y, n_collages):
@@ -41,7 +41,7 @@ print(y[:3])
 # ``threshold`` says how probable a label must be to be predicted, 0.5 if nothing else
 # is said.
 
-clf = PretrainedImageClassifier(freeze_depth="all", image_size=128).fit(X, y)
+clf = PretrainedImageClassifier(freeze_depth="all", image_size=96).fit(X, y)
 predicted = clf.predict(X_new)
 for name, score in zip(textures, f1_score(y_new, predicted, average=None), strict=True):
     print(f"{name}: F1 {score:.3f}")

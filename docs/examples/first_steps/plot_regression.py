@@ -1,18 +1,18 @@
 """
-How blurred is a photograph?
-============================
+How much of the picture is grass?
+=================================
 
-A :class:`~sktransfer.PretrainedImageRegressor` predicts numbers. Here it is the width
-of the Gaussian blur that was applied to a patch of a photograph: the patches to learn
-from are of six photographs, those to be judged of four others. The yardstick is a
-random forest on a classic measure of focus, the variance of the Laplacian in each
-quarter of the patch.
+A :class:`~sktransfer.PretrainedImageRegressor` predicts numbers, here a share: pictures
+are put together from a piece of a photograph of grass and a piece of one of gravel, and
+it is to say how wide the grass is. The pieces to learn from are of the upper halves of
+the photographs, the others of the lower halves.
+
+The yardstick is a random forest on histograms of the grey levels of the picture.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 import skimage.data
-from scipy.ndimage import gaussian_filter, laplace
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.metrics import PredictionErrorDisplay, r2_score
 from sklearn.pipeline import make_pipeline
@@ -22,44 +22,47 @@ from sktransfer import PretrainedImageRegressor
 
 side = 96
 rng = np.random.default_rng(0)
+photographs = [skimage.data.grass(), skimage.data.gravel()]
 
 
-def blurred_patches(names, n_each=25):
-    """Cut patches of photographs, each blurred by a random width in pixels."""
-    patches, widths = [], rng.uniform(0, 4, n_each * len(names))
-    for index, width in enumerate(widths):
-        photograph = np.asarray(getattr(skimage.data, names[index % len(names)])())
-        if photograph.ndim == 3:
-            photograph = photograph[..., :3].mean(axis=-1)
-        top = rng.integers(photograph.shape[0] - side)
-        left = rng.integers(photograph.shape[1] - side)
-        patch = photograph[top : top + side, left : left + side]
-        patches.append(gaussian_filter(patch.astype(np.float32), width))
-    return np.array(patches).round().astype(np.uint8), widths
+def mixtures(rows, n_pictures):
+    """Return pictures with grass and gravel side by side, and the share of grass."""
+    pictures, shares = [], rng.uniform(0, 1, n_pictures)
+    for share in shares:
+        widths = round(side * share), side - round(side * share)
+        pieces = []
+        for photograph, width in zip(photographs, widths, strict=True):
+            top = rng.integers(rows.start, rows.stop - side)
+            left = rng.integers(photograph.shape[1] - width)
+            pieces.append(photograph[top : top + side, left : left + width])
+        pictures.append(np.concatenate(pieces[:: rng.choice([1, -1])], axis=1))
+    return np.array(pictures), shares
 
 
-X, y = blurred_patches(["astronaut", "brick", "camera", "chelsea", "grass", "page"])
-X_new, y_new = blurred_patches(["coffee", "coins", "gravel", "rocket"])
+X, y = mixtures(range(0, 256), 80)
+X_new, y_new = mixtures(range(256, 512), 80)
 
 fig, axes = plt.subplots(1, 5, figsize=(8, 2.1), layout="constrained")
-for ax, patch, width in zip(axes, X_new, y_new, strict=False):
-    ax.imshow(patch, cmap="gray", vmin=0, vmax=255)
-    ax.set_title(f"{width:.1f} pixels")
+for ax, picture, share in zip(axes, X_new, y_new, strict=False):
+    ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
+    ax.set_title(f"{share:.0%} grass")
     ax.set_axis_off()
 
 # %%
+# Two models
+# ----------
 
 
-def focus(images):
-    """Return the logarithm of the variance of the Laplacian in each quarter."""
-    edges = np.array([laplace(image.astype(float)) for image in images])
-    quarters = edges.reshape(-1, 2, side // 2, 2, side // 2)
-    return np.log1p(quarters.var(axis=(2, 4))).reshape(-1, 4)
+def grey_levels(images):
+    """Return a histogram of each picture's grey levels."""
+    return np.array(
+        [np.histogram(image, bins=32, range=(0, 256))[0] for image in images]
+    )
 
 
 models = {
-    "variance of the Laplacian": make_pipeline(
-        FunctionTransformer(focus), RandomForestRegressor(random_state=0)
+    "grey levels + random forest": make_pipeline(
+        FunctionTransformer(grey_levels), RandomForestRegressor(random_state=0)
     ),
     "network": PretrainedImageRegressor(freeze_depth="all", image_size=side),
 }
