@@ -16,16 +16,16 @@ from sktransfer.inspection import HistoryDisplay
 
 images, digits = load_digits().images / 16, load_digits().target
 clf = PretrainedImageClassifier(
-    freeze_depth=-2,
+    freeze_depth=-1,
     image_size=32,
-    lr=2e-3,
-    max_epochs=30,
+    lr=3e-3,
+    max_epochs=20,
+    batch_size=32,
     early_stopping=True,
-    n_iter_no_change=4,
     refit=False,
     random_state=0,
 )
-clf.fit(images[:250], digits[:250])
+clf.fit(images[:150], digits[:150])
 clf.history_.round(3)
 
 # %%
@@ -39,5 +39,5 @@ plt.show()
 
 print(f"{clf.n_iter_} epochs, the weights of epoch {clf.best_epoch_}")
 print(
-    f"accuracy on 300 other digits: {clf.score(images[250:550], digits[250:550]):.3f}"
+    f"accuracy on 300 other digits: {clf.score(images[150:450], digits[150:450]):.3f}"
 )

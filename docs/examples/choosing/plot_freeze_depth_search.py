@@ -19,8 +19,8 @@ from sktransfer import PretrainedImageClassifier
 from sktransfer.inspection import FreezeDepthDisplay
 from sktransfer.model_selection import freeze_depths
 
-images = load_digits().images[:150] / 16
-digits = load_digits().target[:150]
+images = load_digits().images[:90] / 16
+digits = load_digits().target[:90]
 depths = freeze_depths("timm/tf_efficientnet_lite0.in1k")
 depths.table
 
@@ -29,7 +29,9 @@ depths.table
 # a new head on a frozen network, the last stage as well, and the last two.
 
 search = GridSearchCV(
-    PretrainedImageClassifier(image_size=32, max_epochs=5, random_state=0),
+    PretrainedImageClassifier(
+        image_size=32, max_epochs=4, batch_size=32, random_state=0
+    ),
     {"freeze_depth": ["all", -1, -2], "lr": [5e-4, 2e-3]},
     scoring="accuracy",
     cv=3,

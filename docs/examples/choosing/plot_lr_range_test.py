@@ -16,10 +16,10 @@ from sktransfer.model_selection import lr_range_test
 
 images, digits = load_digits().images / 16, load_digits().target
 clf = PretrainedImageClassifier(
-    freeze_depth=-2, image_size=32, max_epochs=5, random_state=0
+    freeze_depth=-1, image_size=32, max_epochs=3, batch_size=32, random_state=0
 )
-found = lr_range_test(clf, images[:200], digits[:200], n_steps=100)
-found.table.iloc[::20].round(5)
+found = lr_range_test(clf, images[:120], digits[:120], n_steps=60)
+found.table.iloc[::10].round(6)
 
 # %%
 
@@ -32,6 +32,6 @@ plt.show()
 # accuracy on 300 other digits.
 
 for factor in (1 / 50, 1, 50):
-    clf.set_params(lr=factor * found.suggestion).fit(images[:200], digits[:200])
-    score = clf.score(images[200:500], digits[200:500])
+    clf.set_params(lr=factor * found.suggestion).fit(images[:120], digits[:120])
+    score = clf.score(images[120:420], digits[120:420])
     print(f"lr={clf.lr:.1e}: {score:.3f}")
