@@ -2,9 +2,9 @@
 Which backbone is worth its cost?
 =================================
 
-Three networks of one family, from small to large, and a classic model, on the same
-folds: what they score, whether the differences may be chance, and what each prediction
-takes. The task is to say which of eight photographs a small grey patch was cut from.
+A small and a larger network of one family, and a classic model, on the same folds: what
+they score, whether the differences may be chance, and what each prediction takes. The
+task is to say which of eight photographs a small grey patch was cut from.
 """
 
 import matplotlib.pyplot as plt
@@ -44,9 +44,7 @@ for ax, patch, name in zip(axes, X[::12], photographs, strict=True):
 # ``transferability`` scores the features as they are, without training anything. All
 # scores are better when higher.
 
-backbones = {
-    f"Lite{size}": f"timm/tf_efficientnet_lite{size}.in1k" for size in (0, 1, 2)
-}
+backbones = {f"Lite{size}": f"timm/tf_efficientnet_lite{size}.in1k" for size in (0, 2)}
 small = PretrainedImageClassifier(freeze_depth="all", image_size=64)
 transferability(X, y, backbones, estimator=small, random_state=0).round(3)
 

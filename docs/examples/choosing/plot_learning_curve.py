@@ -3,8 +3,8 @@ How many labels are enough?
 ===========================
 
 scikit-learn's learning curve repeats a fit with growing numbers of samples. A
-pretrained network that stays frozen costs next to nothing in it: each article goes
-through the network once, and all fits after that solve a linear head on what is stored.
+pretrained network that stays frozen needs one pass for it: each article goes through
+the network once, and all fits after that solve a linear head on what is stored.
 """
 
 import time
