@@ -35,5 +35,5 @@ plt.show()
 
 # %%
 # A line on the diagonal is calibrated: of those digits that are called odd with a
-# probability of 0.8, eight in ten are. Above it the classifier is too cautious, below
-# it too sure. A lower Brier score is better.
+# probability of 0.8, eight in ten are. Above it odd digits are more frequent than the
+# classifier says, below it less so. A lower Brier score is better.

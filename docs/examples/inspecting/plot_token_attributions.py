@@ -7,7 +7,10 @@ its tokens, by integrated gradients (Sundararajan et al. 2017): what each contri
 the way from a text of nothing but masks to the text itself.
 """
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
+import numpy as np
 
 from sktransfer import PretrainedTextClassifier
 from sktransfer.demonstration import bbc_news
@@ -33,16 +36,16 @@ display
 # %%
 # Held-out articles
 # -----------------
-# The openings of three articles, with the class that is predicted.
+# The openings of articles, with the class that is predicted; three of ten are drawn.
 
-openings = [article[:220] for article in news.X_held_out[:3]]
-explanation = explain(clf, openings, n_steps=30)
-AttributionDisplay.from_explanation(explanation)
+openings = [article[:220] for article in news.X_held_out[:10]]
+AttributionDisplay.from_estimator(clf, openings[:3], n_steps=15)
 plt.show()
 
 # %%
 # The tokens that speak most for it:
 
+explanation = explain(clf, openings, n_steps=15)
 for tokens, values, topic in zip(
     explanation.tokens, explanation.attributions, explanation.targets, strict=True
 ):
@@ -53,8 +56,18 @@ for tokens, values, topic in zip(
 # Does it mean something?
 # -----------------------
 # Leave out the tokens with the highest attributions first, and see how fast the
-# probability of the predicted class falls.
+# probability of the predicted class falls; then leave tokens out in a random order.
 
+rng = np.random.default_rng(0)
+noise = [rng.random(len(tokens)) for tokens in explanation.tokens]
 fig, ax = plt.subplots(layout="constrained")
-deletion_curve(clf, explanation, n_steps=10).plot(ax=ax)
+for name, each in {
+    "integrated gradients": explanation,
+    "random": replace(explanation, attributions=noise),
+}.items():
+    curve = deletion_curve(clf, each, n_steps=10)
+    label = f"{name}: mean area {curve.areas.mean():.2f}"
+    ax.plot(curve.fractions, curve.probabilities.mean(axis=0), marker=".", label=label)
+ax.set(xlabel="share deleted", ylabel="probability of the class predicted")
+ax.legend()
 plt.show()

@@ -15,7 +15,7 @@ from sktransfer import PretrainedImageClassifier
 from sktransfer.inspection import TopErrorsDisplay
 
 images, digits = load_digits().images / 16, load_digits().target
-clf = PretrainedImageClassifier(freeze_depth="all", image_size=32)
+clf = PretrainedImageClassifier(freeze_depth="all", image_size=64)
 clf.fit(images[:300], digits[:300])
 X, y = images[300:800], digits[300:800]
 print(f"accuracy on {len(y)} other digits: {clf.score(X, y):.3f}")
