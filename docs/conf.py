@@ -49,6 +49,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sktransfer",),
     "ignore_repr_types": "matplotlib",
+    "remove_config_comments": True,
     "show_signature": False,
     "write_computation_times": False,
 }

@@ -78,4 +78,5 @@ found
 # fast, and better.
 
 display = BackboneComparisonDisplay.from_comparison(found, cost="latency_batched_ms")
+# sphinx_gallery_thumbnail_number = 2
 plt.show()

@@ -59,6 +59,7 @@ for ax, n_labelled in zip(axes, (1, 2, 4), strict=True):
     ax.set_xticks([0, 1], labels=["labelled\nonly", "self-\ntrained"])
     ax.set(title=f"{n_labelled} of each kind labelled", xlim=(-0.3, 1.3))
 axes[0].set_ylabel("accuracy on 80 others")
+# sphinx_gallery_thumbnail_number = 2
 plt.show()
 
 # %%

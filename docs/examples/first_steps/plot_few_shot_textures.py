@@ -66,4 +66,5 @@ ax.set(
     ylim=(0, 1.05),
 )
 ax.legend()
+# sphinx_gallery_thumbnail_number = 2
 plt.show()

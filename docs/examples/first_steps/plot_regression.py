@@ -73,4 +73,5 @@ for ax, (name, model) in zip(axes, models.items(), strict=True):
         y_new, predicted, kind="actual_vs_predicted", ax=ax
     )
     ax.set_title(f"{name}: R² {r2_score(y_new, predicted):.2f}")
+# sphinx_gallery_thumbnail_number = 2
 plt.show()
