@@ -30,7 +30,7 @@ depths.table
 
 search = GridSearchCV(
     PretrainedImageClassifier(
-        image_size=32, max_epochs=4, batch_size=32, random_state=0
+        image_size=32, max_epochs=2, batch_size=32, random_state=0
     ),
     {"freeze_depth": ["all", -1, -2], "lr": [5e-4, 2e-3]},
     scoring="accuracy",
