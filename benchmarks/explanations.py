@@ -30,7 +30,8 @@ from sktransfer.demonstration import bbc_news
 from sktransfer.inspection import deletion_curve, explain, insertion_curve
 
 N_TRAINING = 150
-N_STEPS = 20
+#: Points on the way of integrated gradients, and on the curves.
+N_STEPS, N_POINTS = 20, 10
 #: In pixels: pictures with a patch, the patch, and what the network is fed.
 SIDE, PATCH, FED = 128, 40, 320
 METHODS = {
@@ -131,7 +132,9 @@ def compare(table: Table, name: str, method: str, clf: Any, X: Any, y: Any) -> N
     explanation = explain(clf, X, method=method, n_steps=N_STEPS)
     twin = random_twin(explanation)
     for curve, better in ((deletion_curve, "less"), (insertion_curve, "greater")):
-        areas, random_areas = (curve(clf, each).areas for each in (explanation, twin))
+        areas, random_areas = (
+            curve(clf, each, n_steps=N_POINTS).areas for each in (explanation, twin)
+        )
         p = wilcoxon(areas, random_areas, alternative=better).pvalue
         table.row(
             *(name, f"{clf.score(X, y):.2f}", method, curve.__name__, len(areas)),

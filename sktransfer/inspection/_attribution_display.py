@@ -135,12 +135,17 @@ class AttributionDisplay:
             size = (_WIDTH, _LINE * sum(heights) / len(heights))
             self.axes_ = axes_grid(self, ax, len(found), size=size, heights=heights)
             for index, axes in enumerate(self.axes_):
-                _draw_text(axes, found, index, lines[index])
+                _draw_boxes(axes, found, index, lines[index])
         self.figure_ = self.axes_[0].figure
         for index, axes in enumerate(self.axes_):
             heading = heading_of(found, index)
             axes.set_title(heading, fontsize="small", parse_math=False)
             axes.set(xticks=[], yticks=[])
+        if isinstance(found, TextExplanation):
+            # How wide a line is on the page is known once all else has its place.
+            self.figure_.draw_without_rendering()
+            for axes, each in zip(self.axes_, lines, strict=True):
+                _draw_lines(axes, each)
         return self
 
     def _repr_html_(self) -> str | None:
@@ -166,7 +171,8 @@ def _draw_image(axes: Any, found: ImageExplanation, index: int) -> None:
         axes.imshow(picture, aspect=height / width)
 
 
-def _draw_text(axes: Any, found: TextExplanation, index: int, lines: Lines) -> None:
+def _draw_boxes(axes: Any, found: TextExplanation, index: int, lines: Lines) -> None:
+    """Draw what is behind the tokens of a text."""
     from matplotlib.patches import Rectangle
 
     values, spans = found.attributions[index], found.spans[index]
@@ -186,7 +192,10 @@ def _draw_text(axes: Any, found: TextExplanation, index: int, lines: Lines) -> N
                     linewidth=0,
                 )
             )
-    axes.figure.draw_without_rendering()
+
+
+def _draw_lines(axes: Any, lines: Lines) -> None:
+    """Write a text over its boxes, in letters as wide as these."""
     width = axes.get_window_extent().width / axes.figure.dpi * _POINTS_AN_INCH
     for row, line in enumerate(lines.lines):
         axes.text(
@@ -195,4 +204,5 @@ def _draw_text(axes: Any, found: TextExplanation, index: int, lines: Lines) -> N
             fontsize=width / _COLUMNS / _ASPECT,
             va="center_baseline",
             parse_math=False,
+            in_layout=False,
         )

@@ -144,16 +144,17 @@ class FreezeDepthDisplay:
         x, y, error = rows["position"], rows[column], rows[f"{column}_error"]
         known = rate in rates
         color = _colormap()(_norm(rates)(rate)) if known else "C0"
+        alone = len(rows) == 1
         axes.errorbar(
-            *(x, y, error.fillna(0.0)),
+            *(x, y, error.fillna(0.0) if alone else None),
             color=color,
             marker="o",
             capsize=2,
             label=f"lr={rate:g}" if known else None,
         )
-        if len(rows) > 1:
+        if not alone:
             axes.fill_between(
-                *(x, y - error, y + error), color=color, alpha=0.2, linewidth=0
+                *(x, y - error, y + error), color=color, alpha=0.15, linewidth=0
             )
 
     def _explain_colors(self, rates: list[float]) -> None:

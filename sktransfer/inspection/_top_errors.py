@@ -196,7 +196,8 @@ class TopErrorsDisplay:
             Itself. Without an error there is one empty axes that says so.
         """
         n_axes = max(1, len(self.samples))
-        self.axes_ = axes_grid(self, ax, n_axes, n_columns=3, size=(3.2, 2.6))
+        height = 1.6 if any(isinstance(each, str) for each in self.samples) else 2.6
+        self.axes_ = axes_grid(self, ax, n_axes, n_columns=3, size=(3.2, height))
         self.figure_ = self.axes_[0].figure
         for axes in self.axes_:
             axes.set(xticks=[], yticks=[])

@@ -85,16 +85,15 @@ def test_tokens_have_boxes_behind_them():
     assert display.axes_[1].get_title().startswith("business (0.")
 
 
-def test_characters_are_as_wide_as_their_boxes():
-    text = " ".join(["striker"] * 20)
-    display = AttributionDisplay.from_estimator(
-        text_classifier(max_length=64).fit(["a", "b"], [0, 1]), [text], n_steps=1
-    )
+@pytest.mark.parametrize("n_texts", [1, 3])
+def test_characters_are_as_wide_as_their_boxes(n_texts):
+    texts = [" ".join(["striker"] * 20)] * n_texts
+    display = AttributionDisplay.from_estimator(reader(), texts, n_steps=1)
     display.figure_.canvas.draw()
-    (axes,) = display.axes_
-    line = axes.texts[0]
-    limits = line.get_window_extent().transformed(axes.transData.inverted())
-    assert limits.width == pytest.approx(len(line.get_text()), rel=0.03)
+    for axes in display.axes_:
+        line = axes.texts[0]
+        limits = line.get_window_extent().transformed(axes.transData.inverted())
+        assert limits.width == pytest.approx(len(line.get_text()), rel=0.03)
 
 
 def test_html_is_escaped_and_coloured():

@@ -17,7 +17,7 @@ from scipy.stats import wilcoxon
 from sktransfer import PretrainedTextRegressor
 from sktransfer.inspection import deletion_curve, explain, insertion_curve
 
-N_TEXTS = 24
+N_TEXTS = 32
 
 
 def random_twin(explanation: Any) -> Any:
@@ -30,7 +30,7 @@ def random_twin(explanation: Any) -> Any:
 
 @functools.cache
 def of_texts() -> Any:
-    return explain(reader(), news().X_held_out[:N_TEXTS], n_steps=6)
+    return explain(reader(), news().X_held_out[:N_TEXTS], n_steps=4)
 
 
 @functools.cache
@@ -42,7 +42,7 @@ def of_images() -> Any:
 def test_texts_lose_their_topic_sooner_than_by_chance():
     areas = {
         curve: [
-            curve(reader(), each, n_steps=10).areas
+            curve(reader(), each, n_steps=8).areas
             for each in (of_texts(), random_twin(of_texts()))
         ]
         for curve in (deletion_curve, insertion_curve)
@@ -55,7 +55,7 @@ def test_texts_lose_their_topic_sooner_than_by_chance():
 
 def test_images_lose_their_class_sooner_than_by_chance():
     found, by_chance = (
-        deletion_curve(onlooker(), each, n_steps=8).areas
+        deletion_curve(onlooker(), each, n_steps=6).areas
         for each in (of_images(), random_twin(of_images()))
     )
     print(f"deletion {found.mean():.3f}, by chance {by_chance.mean():.3f}")
