@@ -43,14 +43,13 @@ AttributionDisplay.from_estimator(clf, openings[:3], n_steps=15)
 plt.show()
 
 # %%
-# The tokens that speak most for it:
+# The tokens that speak most for it, in five of them:
 
 explanation = explain(clf, openings, n_steps=15)
-for tokens, values, topic in zip(
-    explanation.tokens, explanation.attributions, explanation.targets, strict=True
-):
-    strongest = values.argsort()[::-1][:4]
-    print(f"{topic}: {', '.join(tokens[index] for index in strongest)}")
+for index, topic in enumerate(explanation.targets[:5]):
+    strongest = explanation.attributions[index].argsort()[::-1][:4]
+    tokens = [explanation.tokens[index][position] for position in strongest]
+    print(f"{topic}: {', '.join(tokens)}")
 
 # %%
 # Does it mean something?
