@@ -58,9 +58,12 @@ class RateSchedule(LRScheduler):
             torch.optim.lr_scheduler.LambdaLR, lr_lambda=factor, step_every="batch"
         )
 
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+    def on_batch_begin(self, net: Any, **kwargs: Any) -> None:
         # In the first of the optimizer's groups are the head and the last stage.
-        rates = net.history[-1, "batches", :, self.event_name]
+        net.history.record_batch("lr", net.optimizer_.param_groups[0]["lr"])
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        rates = net.history[-1, "batches", :, "lr"]
         net.history.record("lr", sum(rates) / len(rates))
 
     def state_dict(self) -> dict[str, Any]:
