@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from _composition import news, text_classifier
@@ -22,14 +22,10 @@ def fit(kind: str, **parameters):
     return estimator.fit(data.X[:40], data.y[:40])
 
 
-def main(kind: str, folder: str, result: str) -> None:
-    # The parent kills this process some time after it has read this.
-    print("ready", flush=True)
-    estimator = fit(kind, checkpoint=Path(folder), cache=Path(folder) / "store")
+def fit_and_save(kind: str, folder: Path, result: Path, ready: Any) -> None:
+    # The parent kills this process some time after it has heard this.
+    ready.set()
+    estimator = fit(kind, checkpoint=folder, cache=folder / "store")
     probabilities = estimator.predict_proba(news().X_held_out)
     history = estimator.history_.drop(columns="dur").to_numpy()
     np.savez(result, probabilities=probabilities, history=history)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
