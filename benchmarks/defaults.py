@@ -49,6 +49,7 @@ from sktransfer import (
     PretrainedTextClassifier,
     PretrainedTextEmbedder,
 )
+from sktransfer.demonstration._tasks import hog_features
 
 #: Number of training samples, and how many draws of them are averaged.
 DRAWS = {30: 10, 100: 5, 500: 3}
@@ -77,11 +78,9 @@ def split(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def gradients(images: np.ndarray) -> np.ndarray:
-    """Return histograms of oriented gradients (Dalal and Triggs 2005), one row each."""
-    from skimage.feature import hog
-
+    """Return histograms of oriented gradients of images, at one size."""
     resized = [Image.fromarray(image).resize((64, 64)) for image in images]
-    return np.array([hog(np.asarray(image)) for image in resized])
+    return hog_features(np.array([np.asarray(image) for image in resized]))
 
 
 def classic(kind: str) -> Any:

@@ -81,7 +81,9 @@ def test_other_targets_and_heads():
 def test_an_estimator_that_is_not_fitted():
     with pytest.raises(NotFittedError):
         text_classifier().summary()
-    assert "parameters" not in text_classifier()._repr_mimebundle_()["text/plain"]
+    shown = text_classifier()._repr_mimebundle_()["text/html"]
+    assert "sk-top-container" in shown
+    assert "stages" not in shown
 
 
 def test_a_notebook_shows_the_facts_below_the_picture():
@@ -96,9 +98,7 @@ def test_a_notebook_shows_the_facts_below_the_picture():
     assert dict(zip(cells[::2], cells[1::2], strict=True)) == facts(made)
     assert "&lt;b&gt;" in table
     assert "<b>" not in table
-    before = text_classifier()._repr_html_()
-    assert "sk-top-container" in before
-    assert "text/html" not in before
+    assert table in made._repr_html_()
     with config_context(display="text"):
         assert list(made._repr_mimebundle_()) == ["text/plain"]
     assert "sk-top" in make_pipeline(FunctionTransformer(), made)._repr_html_()

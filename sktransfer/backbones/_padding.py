@@ -1,8 +1,8 @@
 """Convolutions that pad their input by themselves, without a copy of it.
 
 TensorFlow pads by the input's size, on an even one less before than after, which
-`torch.nn.Conv2d` can't: libraries pad first, and on a processor that takes longer than
-the convolution. A kernel with zeros before it needs none of it.
+`torch.nn.Conv2d` can't: libraries pad first, which copies the whole input. A kernel
+with zeros before it needs no copy.
 """
 
 from __future__ import annotations

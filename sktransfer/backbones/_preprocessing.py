@@ -43,7 +43,7 @@ class ImagePreprocessing:
     def resize(self, image: torch.Tensor) -> torch.Tensor:
         """Return the image, (3, H, W) uint8 or float, as (3, size, size) float32.
 
-        Integers are resized as such, as Pillow does: that takes a sixth of the time.
+        Integers are resized as such, as Pillow does, which is quicker.
         """
         if image.is_floating_point():
             image = image.float()
