@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn import clone
@@ -24,6 +24,8 @@ from sktransfer.model_selection._cost import COSTS, N_MEASURED, measured_cost
 from sktransfer.model_selection._rows import take
 from sktransfer.model_selection._scoring import Scorer
 from sktransfer.training import resolve_device
+
+T = TypeVar("T")
 
 #: Samples whose activations are in memory at a time.
 _CHUNK = 1024
@@ -119,6 +121,11 @@ class Runner:
     n_jobs: int | None
     advance: Callable[[], Any]
 
+    @property
+    def raises(self) -> bool:
+        """Whether an error of a model is to be raised."""
+        return isinstance(self.error_score, str)
+
     def run(self, data: DataSet, model: str, kind: str, estimator: Any) -> Run:
         """Fit and score one model on all folds of one data set."""
         what = f"It is the {kind} {model!r} of compare_backbones, on {data.name!r}."
@@ -139,75 +146,86 @@ class Runner:
         return Run(data, model, kind, folds, cost | times)
 
     def _folds(self, data: DataSet, model: str, estimator: Any) -> list[Fold | None]:
-        raises = self.error_score == "raise"
-        try:
-            if isinstance(estimator, PretrainedPredictor):
-                check_parameters(estimator)
-                fill_store(estimator, data.X)
-        except Exception:
-            if raises:
-                raise
-            n_splits = len(data.splits)
-            self._warn(_failed(data, model, n_splits, traceback.format_exc()))
+        n_splits = len(data.splits)
+        prepared = _attempt(self.raises, _prepare, estimator, data.X)
+        if isinstance(prepared, Failure):
+            self._warn(_failed(data, model, [prepared] * n_splits))
             return [None] * n_splits
-        folds: list[Fold | None] = []
-        failures = []
-        found = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(_fold)(estimator, data, index, self.scorer, raises)
-            for index in range(len(data.splits))
-        )
-        for fold in found:
-            failed = isinstance(fold, str)
-            failures += [fold] if failed else []
-            folds.append(None if failed else fold)
+        found = []
+        for fold in Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(_attempt)(self.raises, _fold, estimator, data, index, self.scorer)
+            for index in range(n_splits)
+        ):
+            found.append(fold)
             self.advance()
+        failures = [fold for fold in found if isinstance(fold, Failure)]
         if failures:
-            self._warn(_failed(data, model, len(failures), failures[0]))
-        return folds
+            self._warn(_failed(data, model, failures))
+        return [None if isinstance(fold, Failure) else fold for fold in found]
 
     def _cost(self, data: DataSet, model: str, estimator: Any) -> dict[str, float]:
         train, test = data.splits[0]
-        new = test[:N_MEASURED]
-        try:
-            with telling(_APART):
-                return measured_cost(estimator, data.X, data.y, train, new)
-        except Exception:
-            if self.error_score == "raise":
-                raise
+        measure = estimator, data.X, data.y, train, test[:N_MEASURED]
+        with telling(_APART):
+            found = _attempt(self.raises, measured_cost, *measure)
+        if isinstance(found, Failure):
             self._warn(
                 f"The cost of {model!r} on {data.name!r} could not be measured, and is "
-                f"NaN:\n{traceback.format_exc()}"
+                f"NaN:\n{found.told}"
             )
             return dict.fromkeys(COSTS, np.nan)
+        return found
 
     def _warn(self, message: str) -> None:
         # Two methods of this class, and compare_backbones, are in between.
         warnings.warn(message, FitFailedWarning, stacklevel=5)
 
 
-def _failed(data: DataSet, model: str, n_failed: int, told: str) -> str:
-    return (
-        f"{n_failed} of {len(data.splits)} fits of {model!r} on {data.name!r} failed; "
-        f"'error_score' stands for their scores:\n{told}"
-    )
+@dataclass(frozen=True)
+class Failure:
+    """Why something failed: a traceback."""
+
+    told: str
 
 
-def _fold(
-    estimator: Any, data: DataSet, index: int, scorer: Scorer, raises: bool
-) -> Fold | str:
-    """Fit on one fold; return why it failed, unless that is to be raised."""
-    train, test = data.splits[index]
+def _attempt(raises: bool, function: Callable[..., T], *args: Any) -> T | Failure:
+    """Call a function; return why it failed, unless that is to be raised.
+
+    As for scikit-learn's `error_score`, any error of a model is one that the others
+    are to be spared.
+    """
     try:
-        start = time.perf_counter()
-        fitted = clone(estimator).fit(take(data.X, train), take(data.y, train))
-        seconds = time.perf_counter() - start
-        X_test, y_test = take(data.X, test), take(data.y, test)
-        scores = {n: float(s) for n, s in scorer(fitted, X_test, y_test).items()}
-        return Fold(scores, np.asarray(fitted.predict(X_test)), seconds)
+        return function(*args)
     except Exception:
         if raises:
             raise
-        return traceback.format_exc()
+        return Failure(traceback.format_exc())
+
+
+def _failed(data: DataSet, model: str, failures: list[Failure]) -> str:
+    n_failed, n_splits = len(failures), len(data.splits)
+    return (
+        f"{n_failed} of {n_splits} fits of {model!r} on {data.name!r} failed; "
+        f"'error_score' stands for their scores:\n{failures[0].told}"
+    )
+
+
+def _fold(estimator: Any, data: DataSet, index: int, scorer: Scorer) -> Fold:
+    """Fit and score on one fold."""
+    train, test = data.splits[index]
+    start = time.perf_counter()
+    fitted = clone(estimator).fit(take(data.X, train), take(data.y, train))
+    seconds = time.perf_counter() - start
+    X_test, y_test = take(data.X, test), take(data.y, test)
+    scores = {n: float(s) for n, s in scorer(fitted, X_test, y_test).items()}
+    return Fold(scores, np.asarray(fitted.predict(X_test)), seconds)
+
+
+def _prepare(estimator: Any, X: Any) -> None:
+    """See that the folds of a network find what is frozen stored."""
+    if isinstance(estimator, PretrainedPredictor):
+        check_parameters(estimator)
+        fill_store(estimator, X)
 
 
 def _uses_store(estimator: Any) -> bool:
