@@ -33,7 +33,7 @@ ONLY_IN = {
     "sklearn.callback": ("_fit_tasks.py", "_predictor.py"),
     "sqlite3": ("features/_database*.py",),
     "captum": ("inspection/_captum.py",),
-    "matplotlib": ("demonstration/*.py", "inspection/*.py", "model_selection/*.py"),
+    "matplotlib": ("_axes.py", "demonstration/*.py", "inspection/*.py"),
     "skimage": ("demonstration/*.py",),
 }
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from sktransfer.inspection._axes import axes_grid
+from sktransfer._axes import axes_grid
 from sktransfer.inspection._explain import explain
 from sktransfer.inspection._explanations import (
     Explanation,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sktransfer.inspection._axes import axes_grid, distinct_colors
+from sktransfer._axes import axes_grid, distinct_colors
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d, interpolate
 
+from sktransfer._axes import axes_grid
 from sktransfer.inputs import Text
-from sktransfer.inspection._axes import axes_grid
 from sktransfer.inspection._explanations import ImageExplanation, TextExplanation
 from sktransfer.inspection._image_attributions import baseline_images, stacked
 from sktransfer.inspection._subject import Subject

@@ -10,9 +10,9 @@ from sklearn.manifold import TSNE
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length
 
+from sktransfer._axes import axes_grid, distinct_colors
 from sktransfer._embedder import PretrainedEmbedder
 from sktransfer._predictor import PretrainedPredictor
-from sktransfer.inspection._axes import axes_grid, distinct_colors
 
 #: From so many samples on neighbourhoods are worth more than the two widest directions.
 _ENOUGH_FOR_TSNE = 50

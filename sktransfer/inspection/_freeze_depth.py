@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sktransfer.inspection._axes import axes_grid
+from sktransfer._axes import axes_grid
 from sktransfer.inspection._search_results import search_table
 
 if TYPE_CHECKING:

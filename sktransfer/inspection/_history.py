@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sklearn.utils.validation import check_is_fitted
 
-from sktransfer.inspection._axes import axes_grid
+from sktransfer._axes import axes_grid
 from sktransfer.inspection._unwrapped import final_estimator
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from sktransfer._axes import axes_grid
 from sktransfer.inputs import ImageSamples, as_images, as_texts
-from sktransfer.inspection._axes import axes_grid
 
 #: Characters in a line of a text, and lines, that are shown.
 _LINE, _LINES = 36, 7

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn import clone
 
+from sktransfer._axes import axes_grid
 from sktransfer._parameters import check_parameters
 from sktransfer._plan import Plan
 from sktransfer._predictor import PretrainedPredictor
@@ -63,8 +64,7 @@ class RangeTest:
         ImportError
             If matplotlib is not installed.
         """
-        if ax is None:
-            ax = _new_axes()
+        (ax,) = axes_grid(self, ax, 1)
         rates, smoothed = self.table["lr"], self.table["smoothed_loss"]
         ax.plot(rates, self.table["loss"], color="0.75", label="loss")
         ax.plot(rates, smoothed, color="C0", label="smoothed loss")
@@ -246,15 +246,3 @@ def _check_trains(plan: Plan, name: str) -> None:
             "learning rate: its head is fitted by the probe. Release stages by the "
             "'freeze_depth' parameter, or set probe=False."
         )
-
-
-def _new_axes() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError(
-            "RangeTest.plot draws with matplotlib, which is not installed: "
-            "pip install matplotlib"
-        ) from error
-    _, ax = pyplot.subplots()
-    return ax

@@ -250,7 +250,7 @@ def test_the_plot_draws_what_the_table_says(texts):
 def test_plotting_needs_matplotlib(texts, monkeypatch):
     found = lr_range_test(quick(), *texts, n_steps=20)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match="pip install matplotlib"):
+    with pytest.raises(ImportError, match=r"pip install \"sktransfer\[plot\]"):
         found.plot()
 
 
