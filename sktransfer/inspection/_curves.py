@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_scalar
 from torch.nn.functional import avg_pool2d, interpolate
 
 from sktransfer._axes import axes_grid
@@ -120,10 +121,8 @@ def deletion_curve(
 
     Raises
     ------
-    TypeError
-        If it is no classifier or regressor of sktransfer.
-    ValueError
-        If a parameter is not valid.
+    TypeError, ValueError
+        If it is no classifier or regressor of sktransfer, or a parameter is not valid.
 
     Examples
     --------
@@ -170,10 +169,8 @@ def insertion_curve(
 
     Raises
     ------
-    TypeError
-        If it is no classifier or regressor of sktransfer.
-    ValueError
-        If a parameter is not valid.
+    TypeError, ValueError
+        If it is no classifier or regressor of sktransfer, or a parameter is not valid.
 
     Examples
     --------
@@ -199,16 +196,9 @@ def _curve(
     patch_size: int | None,
     baseline: Any,
 ) -> PerturbationCurve:
-    sizes: dict[str, Any] = {"n_steps": n_steps}
+    check_scalar(n_steps, "n_steps", Integral, min_val=1)
     if patch_size is not None:
-        sizes["patch_size"] = patch_size
-    for name, value in sizes.items():
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not (whole and value >= 1):
-            raise ValueError(
-                f"The {name!r} parameter must be an integer of at least 1. Got "
-                f"{value!r} instead."
-            )
+        check_scalar(patch_size, "patch_size", Integral, min_val=1)
     subject = Subject.of(estimator)
     if subject.takes_texts != isinstance(explanation, TextExplanation):
         raise ValueError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Integral
 from typing import Any
 
+from sklearn.utils import check_scalar
+
 from sktransfer.inspection._explanations import ImageExplanation, TextExplanation
 from sktransfer.inspection._image_attributions import explain_images
 from sktransfer.inspection._subject import Subject
@@ -73,10 +75,9 @@ def explain(
 
     Raises
     ------
-    TypeError
-        If it is no classifier or regressor of sktransfer.
-    ValueError
-        If an input or a parameter is not valid.
+    TypeError, ValueError
+        If it is no classifier or regressor of sktransfer, or an input or a parameter is
+        not valid.
     ImportError
         If captum is not installed.
 
@@ -95,12 +96,7 @@ def explain(
     >>> bool(attributions["goal"] > 0 > attributions["bank"])
     True
     """
-    whole = isinstance(n_steps, Integral) and not isinstance(n_steps, bool)
-    if not (whole and n_steps >= 1):
-        raise ValueError(
-            "The 'n_steps' parameter of explain must be an integer of at least 1. Got "
-            f"{n_steps!r} instead."
-        )
+    check_scalar(n_steps, "n_steps", Integral, min_val=1)
     subject = Subject.of(estimator)
     methods = _METHODS[subject.backbone.kind]
     if method not in methods:

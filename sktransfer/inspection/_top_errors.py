@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import check_scalar
 
 from sktransfer._axes import axes_grid
 from sktransfer.inputs import ImageSamples, as_images, as_texts
@@ -163,6 +165,7 @@ class TopErrorsDisplay:
         display : TopErrorsDisplay
             What was drawn.
         """
+        check_scalar(n, "n", Integral, min_val=1)
         proba, y = _checked(y, proba, classes)
         classes = np.asarray(classes)
         codes = _codes(y, classes)

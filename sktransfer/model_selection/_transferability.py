@@ -7,7 +7,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
@@ -159,12 +159,7 @@ def _check(estimator: Any, n_neighbors: Any) -> None:
             f"The 'estimator' parameter of {_NAME} must be None or an estimator of "
             f"sktransfer. Got {estimator!r} instead."
         )
-    whole = isinstance(n_neighbors, Integral) and not isinstance(n_neighbors, bool)
-    if not (whole and n_neighbors >= 1):
-        raise ValueError(
-            f"The 'n_neighbors' parameter of {_NAME} must be an integer of at least "
-            f"1. Got {n_neighbors!r} instead."
-        )
+    check_scalar(n_neighbors, "n_neighbors", Integral, min_val=1)
 
 
 def _embedder(kind: str, template: Any, backbone: Any, verbose: int) -> Any:

@@ -306,7 +306,7 @@ def test_bad_parameters_are_refused():
         ({"method": "lime"}, r"one of \['auto', 'grad_cam', 'integrated_gradients'\]"),
         ({"baseline": "white"}, "'auto', 'mean', 'blur' or a number"),
         ({"baseline": 2.0}, r"a number in \[0, 1\].*Got 2.0"),
-        ({"n_steps": 0}, "integer of at least 1. Got 0"),
+        ({"n_steps": 0}, "n_steps == 0, must be >= 1"),
         ({"target": "cat"}, r"among \['brick', 'gravel', 'nothing'\]. Got 'cat'"),
         ({"target": ["brick"]}, "one for each of the 6 samples. Got 1"),
     ):

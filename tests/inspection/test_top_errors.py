@@ -118,6 +118,8 @@ def test_what_cannot_be_shown_is_refused():
         make(texts, TRUE, PROBA, ["a", "b", "c"])
     with pytest.raises(ValueError, match="'auto', 'image' or 'text'"):
         make(texts, TRUE, PROBA, ["a", "b"], kind="words")
+    with pytest.raises(ValueError, match="n == -1, must be >= 1"):
+        make(texts, TRUE, PROBA, ["a", "b"], n=-1)
     table = np.array([[0, 1], [1, 0], [1, 1], [0, 0]])
     several = text_classifier().fit(news().X[:4], table)
     with pytest.raises(ValueError, match=r"one class a sample.*\(4, 2\)"):

@@ -240,7 +240,7 @@ def test_other_targets():
         ({"backbones": [LITE.format(0), MINILM]}, ValueError, "which takes texts, and"),
         ({"backbones": ["./none"]}, ValueError, "backbone './none' of transferability"),
         ({"estimator": KNeighborsClassifier()}, TypeError, "an estimator of sktransf"),
-        ({"n_neighbors": 0}, ValueError, "an integer of at least 1. Got 0 instead"),
+        ({"n_neighbors": 0}, ValueError, "n_neighbors == 0, must be >= 1"),
     ],
 )
 def test_errors(options, error, message):
