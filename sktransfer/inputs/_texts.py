@@ -83,14 +83,18 @@ def as_texts(X: Any) -> TextSamples:
         )
     unpacked = unpack(X, "texts")
     items = _columns(unpacked) if isinstance(unpacked, np.ndarray) else unpacked
-    texts = [_text(item, index) for index, item in enumerate(items)]
-    paired = isinstance(texts[0], tuple)
-    for index, text in enumerate(texts):
-        if isinstance(text, tuple) is not paired:
-            raise ValueError(
-                f"X[{index}] is a {_kind(text)} but X[0] is a {_kind(texts[0])}; "
-                "expected all samples to be texts, or all to be pairs."
-            )
+    # A search comes here for every fit and score: what needs no look is not looked at.
+    texts = [
+        item if type(item) is str and item.isascii() else _text(item, index)
+        for index, item in enumerate(items)
+    ]
+    kinds = [type(text) for text in texts]
+    if len(set(kinds)) > 1:
+        index = next(i for i, kind in enumerate(kinds) if kind is not kinds[0])
+        raise ValueError(
+            f"X[{index}] is a {_kind(texts[index])} but X[0] is a {_kind(texts[0])}; "
+            "expected all samples to be texts, or all to be pairs."
+        )
     return TextSamples(texts)
 
 
