@@ -35,7 +35,7 @@ N_STEPS, N_POINTS = 20, 10
 #: In pixels: pictures with a patch, the patch, and what the network is fed.
 SIDE, PATCH, FED = 128, 40, 320
 METHODS = {
-    "image": ("grad_cam", "integrated_gradients"),
+    "image": ("layer_integrated_gradients", "integrated_gradients", "grad_cam"),
     "text": ("integrated_gradients",),
 }
 
@@ -173,7 +173,7 @@ def main() -> None:
     accuracy = clf.score(X, y)
     X, y, corners = X[has_patch], y[has_patch], corners[has_patch]
     table = Table("n", "accuracy", "share on the patch", "share of the area")
-    explanation = explain(clf, X, target=y, method="grad_cam")
+    explanation = explain(clf, X, target=y, n_steps=N_STEPS)
     shares = list(map(share_on_patch, explanation.attributions, corners))
     area = f"{(PATCH / SIDE) ** 2:.3f}"
     table.row(len(y), f"{accuracy:.2f}", with_error(shares), area)

@@ -43,6 +43,38 @@ def integrated_gradients(
     return found.detach()
 
 
+def layer_integrated_gradients(
+    scores: Scores,
+    maps: nn.Module,
+    inputs: torch.Tensor,
+    baselines: torch.Tensor,
+    *,
+    n_steps: int,
+    batch_size: int,
+) -> torch.Tensor:
+    """Return what each place of feature maps of one input contributes to its score.
+
+    Integrated gradients from the feature maps of the baseline to those of the input.
+
+    Parameters
+    ----------
+    scores, inputs, baselines, n_steps, batch_size :
+        As above.
+    maps : Module
+        Its output are the feature maps, (n, n_channels, height, width).
+
+    Returns
+    -------
+    attributions : Tensor of shape (1, height, width)
+        Summed over the channels.
+    """
+    made = _captum().LayerIntegratedGradients(scores, maps)
+    found: torch.Tensor = made.attribute(
+        inputs, baselines, n_steps=n_steps, internal_batch_size=batch_size
+    )
+    return found.detach().sum(dim=1)
+
+
 def grad_cam(scores: Scores, maps: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """Return feature maps, weighted by the mean gradients of the scores, and summed.
 

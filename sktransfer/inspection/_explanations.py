@@ -14,7 +14,7 @@ class Explanation:
 
     Attributes
     ----------
-    method : {"grad_cam", "integrated_gradients"}
+    method : {"integrated_gradients", "layer_integrated_gradients", "grad_cam"}
         How attributions were computed.
     targets : ndarray of shape (n_samples,)
         What was explained of each sample: a class, the position of a label in an

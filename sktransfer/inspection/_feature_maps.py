@@ -1,9 +1,10 @@
-"""Finding the last feature maps of an image network."""
+"""Finding feature maps of an image network that say where something is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,8 +86,49 @@ class FeatureMaps(nn.Module):
         return self.layout.from_maps(maps, output)
 
 
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a module returned in a pass.
+
+    Parameters
+    ----------
+    module : Module
+        Which.
+    tensor : Tensor
+        Its output, as it was handed on.
+    layout : Layout
+        Of the tensor.
+    """
+
+    module: nn.Module
+    tensor: torch.Tensor
+    layout: Layout
+
+    def has_all_of(self, images: torch.Tensor, embeddings: torch.Tensor) -> bool:
+        """Say if embeddings depend on images through nothing but these feature maps.
+
+        Beside those of a residual branch there is the way around it, and beside those
+        of patches there may be a class token.
+        """
+        if self.layout.kind == "tokens" and self.tensor.shape[1] > self.layout.side**2:
+            return False
+        seen, ahead = {self.tensor.grad_fn}, [embeddings.grad_fn]
+        while ahead:
+            node = ahead.pop()
+            if node is None or node in seen:
+                continue
+            if getattr(node, "variable", None) is images:
+                return False
+            seen.add(node)
+            ahead.extend(before for before, _ in node.next_functions)
+        return True
+
+
 def hook_feature_maps(
-    network: nn.Module, embed: Callable[[], torch.Tensor]
+    network: nn.Module,
+    embed: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    least_side: int | None = None,
 ) -> nn.Module | None:
     """Lead a network's pass through its last feature maps.
 
@@ -100,25 +142,39 @@ def hook_feature_maps(
     network : Module
         One's own: the hook stays.
     embed : callable
-        Runs it on a few images that ask for gradients; returns embeddings.
+        Runs it on images; returns embeddings.
+    images : Tensor of shape (n_samples, 3, size, size)
+        A few to try it with; they ask for gradients.
+    least_side : int, default=None
+        Look further back for maps of so many places a side, or as many as there are,
+        through which everything passes. None: the last maps, whatever their side.
 
     Returns
     -------
     maps : Module or None
         Its output are the feature maps, (n, C, side, side). None if there are none.
     """
-    found = _last_with_places(network, embed)
+    outputs, embeddings = _outputs_with_places(network, embed, images)
+    if least_side is None:
+        found = next(_that_count(outputs, embeddings), None)
+    else:
+        whole = [o for o in outputs if o.has_all_of(images, embeddings)]
+        side = min(least_side, max((o.layout.side for o in whole), default=0))
+        fine = [output for output in whole if output.layout.side >= side]
+        found = next(_that_count(fine, embeddings), None)
     if found is None:
         return None
-    layer, layout = found
-    tap = FeatureMaps(layout)
-    layer.register_forward_hook(tap)
+    tap = FeatureMaps(found.layout)
+    found.module.register_forward_hook(tap)
     return tap.maps
 
 
-def _last_with_places(
-    network: nn.Module, embed: Callable[[], torch.Tensor]
-) -> tuple[nn.Module, Layout] | None:
+def _outputs_with_places(
+    network: nn.Module,
+    embed: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+) -> tuple[list[Output], torch.Tensor]:
+    """Return outputs of modules that have places, in their order, and embeddings."""
     outputs: list[tuple[nn.Module, torch.Tensor]] = []
 
     def watch(module: nn.Module, inputs: Any, output: Any) -> Any:
@@ -132,31 +188,35 @@ def _last_with_places(
 
     hooks = [module.register_forward_hook(watch) for module in network.modules()]
     try:
-        embeddings = embed()
+        embeddings = embed(images)
     finally:
         for hook in hooks:
             hook.remove()
+    runs = Counter(module for module, _ in outputs)
+    found = [
+        Output(module, tensor, layout)
+        for module, tensor in outputs
+        if (layout := layout_of(tensor, len(embeddings))) is not None
+        and tensor.requires_grad
+        and runs[module] == 1
+    ]
+    return found, embeddings
+
+
+def _that_count(outputs: list[Output], embeddings: torch.Tensor) -> Iterator[Output]:
+    """Yield those at each of whose places embeddings depend on them, the last first."""
+    if not outputs:
+        return
     generator = torch.Generator().manual_seed(0)
     # A plain sum would have no gradient where embeddings are normalised.
     weights = torch.randn(embeddings.shape, generator=generator).to(embeddings)
-    candidates = [
-        (module, output, layout)
-        for module, output in outputs
-        if (layout := layout_of(output, len(embeddings))) is not None
-        and output.requires_grad
-    ]
-    if not candidates:
-        return None
     gradients = torch.autograd.grad(
         (embeddings * weights).sum(),
-        [output for _, output, _ in candidates],
+        [output.tensor for output in outputs],
         allow_unused=True,
     )
-    for (module, _, layout), gradient in reversed(
-        list(zip(candidates, gradients, strict=True))
-    ):
-        runs_once = sum(other is module for other, _ in outputs) == 1
-        if gradient is not None and runs_once:
-            if bool(layout.to_maps(gradient).abs().amax(dim=1).gt(0).all()):
-                return module, layout
-    return None
+    for output, gradient in reversed(list(zip(outputs, gradients, strict=True))):
+        if gradient is not None:
+            places = output.layout.to_maps(gradient).abs().amax(dim=1)
+            if bool(places.gt(0).all()):
+                yield output

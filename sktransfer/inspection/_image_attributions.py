@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from numbers import Real
 from typing import Any
@@ -12,7 +13,11 @@ from torch import nn
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional as F
 
-from sktransfer.inspection._captum import grad_cam, integrated_gradients
+from sktransfer.inspection._captum import (
+    grad_cam,
+    integrated_gradients,
+    layer_integrated_gradients,
+)
 from sktransfer.inspection._explanations import ImageExplanation
 from sktransfer.inspection._feature_maps import hook_feature_maps
 from sktransfer.inspection._subject import Subject, to_numpy
@@ -21,6 +26,10 @@ from sktransfer.training import embed
 
 #: Deviation of the Gaussian of "blur", as a share of the image's side.
 _BLUR = 0.1
+#: Most pixels from one place of the feature maps to the next, at which integrated
+#: gradients are taken: usual networks have maps of 32 (too coarse to follow a crack)
+#: and of 16.
+_STRIDE = 16
 
 
 def explain_images(
@@ -33,22 +42,19 @@ def explain_images(
     blank = baseline_images(subject, images, "mean" if baseline == "auto" else baseline)
     outputs = subject.outputs(images, lambda b: subject.outputs_of_images(stacked(b)))
     chosen = torch.from_numpy(wanted.choose(target, outputs))
-    maps = None if method == "integrated_gradients" else _feature_maps(subject, images)
-    if method == "grad_cam" and maps is None:
-        raise ValueError(
-            f"The network {subject.backbone.name!r} has no feature maps that Grad-CAM "
-            "could weigh. Use method='integrated_gradients'."
-        )
+    method, maps = _feature_maps(subject, method)
     baseline_scores = None
-    if maps is not None:
+    if method == "grad_cam" and maps is not None:
         attributions = _weighed_maps(subject, wanted, images, chosen, maps)
     else:
-        attributions = _integrated(subject, wanted, images, blank, chosen, n_steps)
+        attributions = _integrated(
+            subject, wanted, images, blank, chosen, n_steps, maps
+        )
         empty = subject.outputs(blank, lambda b: subject.outputs_of_images(stacked(b)))
         baseline_scores = to_numpy(wanted.scores(empty, chosen))
     scores = to_numpy(wanted.scores(outputs, chosen))
     return ImageExplanation(
-        method="integrated_gradients" if maps is None else "grad_cam",
+        method=method,
         targets=wanted.names[chosen.numpy()],
         column=wanted.column,
         scores=scores,
@@ -93,12 +99,28 @@ def baseline_images(
     )
 
 
-def _feature_maps(subject: Subject, images: torch.Tensor) -> nn.Module | None:
-    """Return the module whose output are the last feature maps, if there are any."""
-    probe = subject.backbone.preprocessing.probe_batch()["pixel_values"]
+def _feature_maps(subject: Subject, method: str) -> tuple[str, nn.Module | None]:
+    """Return the method that "auto" is, and the module with the maps that it takes."""
+    if method == "integrated_gradients":
+        return method, None
+    preprocessing = subject.backbone.preprocessing
+    probe = preprocessing.probe_batch()["pixel_values"]
     probe = probe.to(subject.device).requires_grad_()
+    least_side = None if method == "grad_cam" else math.ceil(probe.shape[-1] / _STRIDE)
     tail = subject.network.tail
-    return hook_feature_maps(tail, partial(embed, tail, pixel_values=probe))
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        return embed(tail, pixel_values=images)
+
+    maps = hook_feature_maps(tail, run, probe, least_side)
+    if maps is not None:
+        return ("layer_integrated_gradients" if method == "auto" else method), maps
+    if method == "auto":
+        return "integrated_gradients", None
+    raise ValueError(
+        f"The network {subject.backbone.name!r} has no feature maps that method="
+        f"{method!r} could use. Use method='integrated_gradients'."
+    )
 
 
 def _weighed_maps(
@@ -127,20 +149,35 @@ def _integrated(
     blank: torch.Tensor,
     chosen: torch.Tensor,
     n_steps: int,
+    maps: nn.Module | None,
 ) -> np.ndarray:
-    """Return attributions by integrated gradients, (n_samples, size, size)."""
+    """Return attributions by integrated gradients, (n_samples, size, size).
+
+    Of pixels; or of places of feature maps, spread over the pixels around them.
+    """
     parts = []
+    how = {"n_steps": n_steps, "batch_size": subject.estimator.batch_size}
     for index in range(len(images)):
         one = slice(index, index + 1)
-        found = integrated_gradients(
-            partial(_scores, subject, wanted, chosen[one]),
-            images[one].to(subject.device),
-            blank[one].to(subject.device),
-            n_steps=n_steps,
-            batch_size=subject.estimator.batch_size,
-        )
-        parts.append(to_numpy(found.sum(dim=1)).astype(np.float32))
+        scores = partial(_scores, subject, wanted, chosen[one])
+        way = images[one].to(subject.device), blank[one].to(subject.device)
+        if maps is None:
+            found = integrated_gradients(scores, *way, **how).sum(dim=1)
+        else:
+            coarse = layer_integrated_gradients(scores, maps, *way, **how)
+            found = _spread(coarse, images.shape[-1])
+        parts.append(to_numpy(found).astype(np.float32))
     return np.concatenate(parts)
+
+
+def _spread(coarse: torch.Tensor, size: int) -> torch.Tensor:
+    """Interpolate maps (n, side, side) to `size`, their sums as they were."""
+    maps = coarse[:, None]
+    resize = partial(interpolate, size=(size, size), mode="bilinear")
+    # How much of the resized maps comes from each place.
+    _, pull = torch.func.vjp(resize, maps)
+    (shares,) = pull(torch.ones_like(resize(maps)))
+    return resize(maps / shares)[:, 0]
 
 
 def _scores(

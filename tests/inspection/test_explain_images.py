@@ -26,6 +26,7 @@ from sktransfer.inspection import explain
 from sktransfer.inspection._feature_maps import hook_feature_maps
 
 SIDE = 64
+METHODS = ("integrated_gradients", "layer_integrated_gradients", "grad_cam")
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16}
 PIXELS = {"image_size": SIDE, "patch_size": 16, "hidden_size": 8, **LAYERS}
 
@@ -37,45 +38,42 @@ def from_config(config: Any) -> Backbone:
     return vision_backbone(AutoModel.from_config(config), "small", preprocessing)
 
 
-#: Networks with random weights, and the side of their last feature maps.
+#: Networks with random weights, and the sides of their last feature maps and of those
+#: that layer-integrated gradients are taken at.
 NETWORKS = {
-    "efficientnet": (lambda: load_timm("tf_efficientnet_lite0", pretrained=False), 7),
-    "resnet18": (lambda: load_torchvision("resnet18", None, size=SIDE), 2),
-    "densenet121": (lambda: load_torchvision("densenet121", None, size=SIDE), 2),
+    "efficientnet": (
+        lambda: load_timm("tf_efficientnet_lite0", pretrained=False), 7, 14,
+    ),
+    "resnet18": (lambda: load_torchvision("resnet18", None, size=SIDE), 2, 4),
+    "densenet121": (lambda: load_torchvision("densenet121", None, size=SIDE), 2, 4),
     "timm ViT": (
-        lambda: load_timm("vit_tiny_patch16_224", pretrained=False, size=SIDE),
-        4,
+        lambda: load_timm("vit_tiny_patch16_224", pretrained=False, size=SIDE), 4, 4,
     ),
     "DeiT, two prefix tokens": (
         lambda: load_timm(
             "deit_tiny_distilled_patch16_224", pretrained=False, size=SIDE
-        ),
-        4,
+        ), 4, 4,
     ),
     "timm Swin, channels last": (
         lambda: load_timm(
             "swin_tiny_patch4_window7_224", pretrained=False, size=SIDE
-        ),
-        2,
+        ), 2, 4,
     ),
     "mobilenetv3, pooled before its last layer": (
-        lambda: load_timm("mobilenetv3_small_100", pretrained=False, size=SIDE),
-        2,
+        lambda: load_timm("mobilenetv3_small_100", pretrained=False, size=SIDE), 2, 4,
     ),
-    "ViT": (lambda: from_config(ViTConfig(**PIXELS)), 4),
-    "DINOv2": (lambda: from_config(Dinov2Config(**PIXELS)), 4),
+    "ViT": (lambda: from_config(ViTConfig(**PIXELS)), 4, 4),
+    "DINOv2": (lambda: from_config(Dinov2Config(**PIXELS)), 4, 4),
     "Swin": (
         lambda: from_config(
             SwinConfig(
                 image_size=SIDE, embed_dim=8, depths=[1, 1], num_heads=[2, 2],
                 window_size=4,
             )
-        ),
-        8,
+        ), 8, 8,
     ),
     "ConvNeXt": (
-        lambda: from_config(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)),
-        2,
+        lambda: from_config(ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4)), 2, 4,
     ),
 }  # fmt: skip
 
@@ -96,7 +94,12 @@ def positive_share(values: np.ndarray, corner: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    ("method", "times"), [("grad_cam", 2.0), ("integrated_gradients", 1.4)]
+    ("method", "times"),
+    [
+        ("grad_cam", 2.0),
+        ("layer_integrated_gradients", 2.0),
+        ("integrated_gradients", 1.4),
+    ],
 )
 def test_the_patch_that_decides_is_pointed_at(method, times):
     _, y, corners = pasted(6, half=1)
@@ -112,7 +115,7 @@ def test_the_patch_that_decides_is_pointed_at(method, times):
     assert min(shares) > area
 
 
-@pytest.mark.parametrize("method", ["grad_cam", "integrated_gradients"])
+@pytest.mark.parametrize("method", METHODS)
 def test_what_comes_back(method):
     X, y, _ = pasted(6, half=1)
     found = explained(method)
@@ -130,14 +133,15 @@ def test_what_comes_back(method):
     assert (found.baseline_scores is None) == (method == "grad_cam")
 
 
-def test_contributions_add_up_to_the_difference():
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_contributions_add_up_to_the_difference(method):
     """The axiom of completeness (Sundararajan et al. 2017, section 3)."""
     X = textures().X_held_out[:1]
     clf = image_classifier().fit(textures().X, textures().y)
     for baseline in ("mean", "blur"):
         found = explain(
             *(clf, X),
-            method="integrated_gradients",
+            method=method,
             baseline=baseline,
             n_steps=100,
         )
@@ -175,14 +179,14 @@ def test_of_two_classes_one_speaks_against_the_other():
 
 def test_the_predicted_class_is_explained_unless_told():
     X, y, _ = pasted(6, half=1)
-    found = explain(onlooker(), X)
+    found = explain(onlooker(), X, n_steps=2)
     assert_array_equal(found.targets, onlooker().predict(X))
-    assert found.method == "grad_cam"
-    same = explain(onlooker(), X, target="brick")
+    assert found.method == "layer_integrated_gradients"
+    same = explain(onlooker(), X, target="brick", n_steps=2)
     assert_array_equal(same.targets, ["brick"] * 6)
     assert_allclose(
         same.attributions[y == "brick"],
-        explained("grad_cam").attributions[y == "brick"],
+        explain(onlooker(), X[y == "brick"], n_steps=2).attributions,
         atol=1e-5,
     )
 
@@ -193,7 +197,7 @@ def test_nothing_is_left_behind(global_random_state):
     network, pristine = clf.module_, clf.backbone_.network
     before = copy.deepcopy(network.state_dict()), copy.deepcopy(pristine.state_dict())
     state = global_random_state()
-    for method in ("grad_cam", "integrated_gradients"):
+    for method in METHODS:
         explain(clf, X[:2], method=method, n_steps=2)
     assert global_random_state() == state
     for module, weights in zip((network, pristine), before, strict=True):
@@ -215,19 +219,34 @@ def test_a_fine_tuned_network_is_the_one_explained():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_last_feature_maps_are_found(name):
-    load, side = NETWORKS[name]
+def test_feature_maps_are_found(name):
+    load, last_side, fine_side = NETWORKS[name]
     backbone = load()
-    network = copy.deepcopy(backbone.network)
     probe = backbone.preprocessing.probe_batch()["pixel_values"].requires_grad_()
-    expected = network(pixel_values=probe).detach()
-    maps = hook_feature_maps(network, lambda: network(pixel_values=probe))
-    seen = []
-    maps.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    assert_allclose(network(pixel_values=probe).detach(), expected, rtol=1e-5)
-    (output,) = seen
-    assert output.shape[0] == 2
-    assert output.shape[2:] == (side, side)
+    for least_side, side in ((None, last_side), (probe.shape[-1] // 16, fine_side)):
+        network = copy.deepcopy(backbone.network)
+        run = functools.partial(call, network)
+        expected = run(probe).detach()
+        maps = hook_feature_maps(network, run, probe, least_side)
+        assert_allclose(run(probe).detach(), expected, rtol=1e-5)
+        shapes = []
+        maps.register_forward_hook(functools.partial(exchange, shapes))
+        exchanged = run(probe).detach()
+        assert [shape[0] for shape in shapes] == [2]
+        assert shapes[0][2:] == (side, side)
+        if least_side is not None:
+            # Whose maps change places, change places in the end.
+            assert_allclose(exchanged, expected.flip(0), rtol=1e-4, atol=1e-5)
+
+
+def call(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    return network(pixel_values=images)
+
+
+def exchange(shapes: list[Any], module: Any, inputs: Any, output: Any) -> Any:
+    """Give each of two samples the feature maps of the other one."""
+    shapes.append(output.shape)
+    return output.flip(0)
 
 
 class Flat(nn.Module):
@@ -251,16 +270,18 @@ def test_a_network_without_maps_has_integrated_gradients():
     clf.fit(textures().X, textures().y)
     found = explain(clf, textures().X[:2], n_steps=4)
     assert found.method == "integrated_gradients"
-    with pytest.raises(ValueError, match="has no feature maps.*integrated_gradients"):
-        explain(clf, textures().X[:2], method="grad_cam")
+    for method in METHODS[1:]:
+        with pytest.raises(ValueError, match="no feature maps.*integrated_gradients'"):
+            explain(clf, textures().X[:2], method=method)
 
 
 def test_a_network_of_tokens_has_grad_cam_too():
     backbone = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.Flatten(2), Tokens())
     clf = image_classifier(backbone=backbone, image_size=32)
-    found = explain(clf.fit(textures().X, textures().y), textures().X[:2])
-    assert found.method == "grad_cam"
-    assert np.abs(found.attributions).max() > 0
+    clf.fit(textures().X, textures().y)
+    for method in METHODS[1:]:
+        found = explain(clf, textures().X[:2], method=method, n_steps=2)
+        assert np.abs(found.attributions).max() > 0
 
 
 class Tokens(nn.Module):
@@ -279,7 +300,7 @@ def test_pictures_of_any_shape_and_form():
         Image.fromarray(np.zeros((20, 60, 3), dtype=np.uint8)),
         np.full((30, 10), 200, dtype=np.uint8),
     ]
-    found = explain(onlooker(), pictures)
+    found = explain(onlooker(), pictures, n_steps=2)
     assert found.attributions.shape == (2, FED, FED)
     assert found.shapes == [(20, 60), (30, 10)]
 
@@ -303,7 +324,7 @@ def test_a_regressor_is_explained_in_its_units():
 def test_bad_parameters_are_refused():
     X, _, _ = pasted(6, half=1)
     for parameters, message in (
-        ({"method": "lime"}, r"one of \['auto', 'grad_cam', 'integrated_gradients'\]"),
+        ({"method": "lime"}, r"one of \['auto',.*'grad_cam'\] for an estimator of im"),
         ({"baseline": "white"}, "'auto', 'mean', 'blur' or a number"),
         ({"baseline": 2.0}, r"a number in \[0, 1\].*Got 2.0"),
         ({"n_steps": 0}, "n_steps == 0, must be >= 1"),

@@ -4,8 +4,9 @@ Where does it look? Explaining images
 
 A classifier learns from crops of three photographs. Then it is shown scenes that are
 half of one and half of another, so that it is known where the evidence for each class
-is, and :func:`~sktransfer.inspection.explain` is asked for it: by Grad-CAM (Selvaraju
-et al. 2017), which says which places of the last feature maps speak for a class.
+is, and :func:`~sktransfer.inspection.explain` is asked for it: by integrated gradients
+(Sundararajan et al. 2017), which say what each place of the network's feature maps
+contributes to the log-odds of a class.
 """
 
 from dataclasses import replace
@@ -53,7 +54,8 @@ fig, axes = plt.subplots(2, 4, figsize=(9, 5), layout="constrained")
 shares = {}
 for row, target in zip(axes, ("cat", "coffee"), strict=True):
     explanation = explain(clf, scenes, target=target)
-    AttributionDisplay.from_explanation(explain(clf, scenes[:4], target=target), ax=row)
+    shown = explain(clf, scenes[:4], target=target)
+    AttributionDisplay.from_explanation(shown, ax=row)
     speaks_for = explanation.attributions.clip(min=0)
     left = speaks_for[:, :, : size // 2].sum(axis=(1, 2))
     shares[target] = left / speaks_for.sum(axis=(1, 2))
@@ -76,7 +78,7 @@ explanation = explain(clf, scenes, target="cat")
 noise = rng.random(explanation.attributions.shape).astype(np.float32)
 fig, ax = plt.subplots(layout="constrained")
 for name, each in {
-    "Grad-CAM": explanation,
+    "integrated gradients": explanation,
     "random": replace(explanation, attributions=noise),
 }.items():
     curve = deletion_curve(clf, each, n_steps=8)
