@@ -163,6 +163,13 @@ def test_optimizers(optimizer, kind, momentum):
     assert watch.momentum == momentum
 
 
+@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, torch.optim.Muon])
+def test_an_optimizer_that_does_not_fit_is_refused(optimizer):
+    with pytest.raises(ValueError, match="'optimizer' parameter.*Use 'adamw'") as told:
+        quick_text(optimizer=optimizer).fit(["good", "bad"], [0, 1])
+    assert optimizer.__name__ in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("lr_schedule", "course"),
     [

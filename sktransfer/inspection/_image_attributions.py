@@ -175,8 +175,7 @@ def _spread(coarse: torch.Tensor, size: int) -> torch.Tensor:
     maps = coarse[:, None]
     resize = partial(interpolate, size=(size, size), mode="bilinear")
     # How much of the resized maps comes from each place.
-    _, pull = torch.func.vjp(resize, maps)
-    (shares,) = pull(torch.ones_like(resize(maps)))
+    shares = torch.func.grad(lambda before: resize(before).sum())(maps)
     return resize(maps / shares)[:, 0]
 
 

@@ -116,7 +116,14 @@ class FineTuningNet(NeuralNet):
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
         """Give the optimizer one group of parameters a stage."""
         groups = parameter_groups(self.module_, **self.groups)
-        self.optimizer_ = self.optimizer(groups, lr=self.groups["lr"])
+        try:
+            self.optimizer_ = self.optimizer(groups, lr=self.groups["lr"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                "The 'optimizer' parameter must be a class that takes several groups "
+                "of parameters of any shape, each with a learning rate and a weight "
+                f"decay. The one given does not: {error}. Use 'adamw'."
+            ) from error
         return self
 
     def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> torch.Tensor:
