@@ -22,6 +22,7 @@ from sktransfer.training._module import (
     add_gradients,
     parameter_groups,
 )
+from sktransfer.training._optimizers import start_optimizer
 from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recomputing import recomputing
 from sktransfer.training._tasks import Task
@@ -116,14 +117,7 @@ class FineTuningNet(NeuralNet):
     def initialize_optimizer(self, triggered_directly: Any = None) -> FineTuningNet:
         """Give the optimizer one group of parameters a stage."""
         groups = parameter_groups(self.module_, **self.groups)
-        try:
-            self.optimizer_ = self.optimizer(groups, lr=self.groups["lr"])
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                "The 'optimizer' parameter must be a class that takes several groups "
-                "of parameters of any shape, each with a learning rate and a weight "
-                f"decay. The one given does not: {error}. Use 'adamw'."
-            ) from error
+        self.optimizer_ = start_optimizer(self.optimizer, groups, self.groups["lr"])
         return self
 
     def infer(self, x: dict[str, torch.Tensor], **fit_params: Any) -> torch.Tensor:
