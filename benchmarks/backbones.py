@@ -1,12 +1,12 @@
 """Which backbone, what does it cost, and could it have been told before training?
 
-    python -m benchmarks.backbones --kind text [FOLDER]
-    python -m benchmarks.backbones --kind image
+    python -m benchmarks.backbones --kind text [FOLDER] [--plot FILE]
+    python -m benchmarks.backbones --kind image [--plot FILE]
 
 First `compare_backbones` on two data sets, with an empty store: frozen backbones with a
 solved head and two classic models, on the same five folds. Texts: all-MiniLM-L6-v2 and
 the backbone in FOLDER; without one, the first three layers of the former. Images:
-EfficientNet-Lite0, Lite1 and Lite2.
+EfficientNet-Lite0, Lite1 and Lite2. `--plot` also draws score against latency.
 
 Then `transferability` of more backbones on more data sets (the first two and four
 layers of MiniLM are backbones too), and Spearman's rank correlation of its scores with
@@ -30,6 +30,7 @@ from scipy.stats import spearmanr
 from benchmarks import _data
 from benchmarks._measure import Table, kinds, parser, print_machine
 from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
+from sktransfer.inspection import BackboneComparisonDisplay
 from sktransfer.model_selection import compare_backbones, transferability
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -108,7 +109,8 @@ def rank(
         table.row(what, *(f"{value:+.2f}" for value in correlations))
 
 
-def measure(kind: str, given: str | None, device: str) -> None:
+def measure(kind: str, given: str | None, device: str, plot: str | None) -> None:
+    """Print the comparison of one kind, and draw it, and what guesses are worth."""
     n_samples = N_SAMPLES[kind]
     data = {}
     for load in SETS[kind]:
@@ -130,6 +132,9 @@ def measure(kind: str, given: str | None, device: str) -> None:
             verbose=1,
         )
         print(found.to_markdown())
+        if plot is not None:
+            display = BackboneComparisonDisplay.from_comparison(found)
+            display.figure_.savefig(plot, bbox_inches="tight")
         print(f"{time.perf_counter() - start:.0f} s\n", flush=True)
         start = time.perf_counter()
         rank(kind, data, first | further, template)
@@ -139,10 +144,13 @@ def measure(kind: str, given: str | None, device: str) -> None:
 def main() -> None:
     made = parser(__doc__)
     made.add_argument("folder", nargs="?", help="a second backbone of texts")
+    made.add_argument("--plot", metavar="FILE", help="draw score against latency")
     options: argparse.Namespace = made.parse_args()
+    if options.plot and options.kind is None:
+        made.error("--plot draws one kind: say which by --kind.")
     print_machine(options.device)
     for kind in kinds(options):
-        measure(kind, options.folder, options.device)
+        measure(kind, options.folder, options.device, options.plot)
 
 
 if __name__ == "__main__":
