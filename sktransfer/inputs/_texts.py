@@ -88,9 +88,9 @@ def as_texts(X: Any) -> TextSamples:
         item if type(item) is str and item.isascii() else _text(item, index)
         for index, item in enumerate(items)
     ]
-    kinds = [type(text) for text in texts]
-    if len(set(kinds)) > 1:
-        index = next(i for i, kind in enumerate(kinds) if kind is not kinds[0])
+    first = type(texts[0])
+    if set(map(type, texts)) != {first}:
+        index = next(i for i, text in enumerate(texts) if type(text) is not first)
         raise ValueError(
             f"X[{index}] is a {_kind(texts[index])} but X[0] is a {_kind(texts[0])}; "
             "expected all samples to be texts, or all to be pairs."
