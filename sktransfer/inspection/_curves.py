@@ -46,13 +46,15 @@ class PerturbationCurve:
     probabilities: np.ndarray
     areas: np.ndarray
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, ax: Any = None, *, name: str | None = None) -> Any:
         """Draw the mean curve of the samples, with a band of one standard error.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Where to draw; None is a new figure.
+        name : str, default=None
+            What the legend calls the curve; None is its kind.
 
         Returns
         -------
@@ -66,7 +68,7 @@ class PerturbationCurve:
         """
         (ax,) = axes_grid(self, ax, 1)
         mean = self.probabilities.mean(axis=0)
-        label = f"{self.kind} (mean area {self.areas.mean():.3f})"
+        label = f"{name or self.kind} (mean area {self.areas.mean():.3f})"
         (line,) = ax.plot(self.fractions, mean, label=label)
         if len(self.areas) > 1:
             deviation = self.probabilities.std(axis=0, ddof=1)

@@ -165,8 +165,10 @@ def test_the_mean_curve_is_drawn():
     assert_allclose(line.get_xdata(), [0, 0.5, 1])
     assert len(ax.collections) == 1  # The band.
     assert ax.get_xlabel() == "share deleted"
-    assert curve.plot(ax=ax) is ax
-    assert len(ax.lines) == 2
+    assert line.get_label().startswith("deletion (mean area 0.")
+    assert curve.plot(ax=ax, name="random") is ax
+    _, named = ax.lines
+    assert named.get_label().startswith("random (mean area 0.")
     assert len(pyplot.get_fignums()) == 1
 
 

@@ -64,9 +64,5 @@ for name, each in {
     "integrated gradients": explanation,
     "random": replace(explanation, attributions=noise),
 }.items():
-    curve = deletion_curve(clf, each, n_steps=10)
-    label = f"{name}: mean area {curve.areas.mean():.2f}"
-    ax.plot(curve.fractions, curve.probabilities.mean(axis=0), marker=".", label=label)
-ax.set(xlabel="share deleted", ylabel="probability of the class predicted")
-ax.legend()
+    deletion_curve(clf, each, n_steps=10).plot(ax, name=name)
 plt.show()
