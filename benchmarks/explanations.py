@@ -30,8 +30,8 @@ from sktransfer.demonstration import bbc_news
 from sktransfer.inspection import deletion_curve, explain, insertion_curve
 
 N_TRAINING = 150
-#: Points on the way of integrated gradients, and on the curves.
-N_STEPS, N_POINTS = 20, 10
+#: Points on the curves.
+N_POINTS = 10
 #: In pixels: pictures with a patch, the patch, and what the network is fed.
 SIDE, PATCH, FED = 128, 40, 320
 METHODS = {
@@ -129,7 +129,7 @@ def random_twin(explanation: Any) -> Any:
 
 def compare(table: Table, name: str, method: str, clf: Any, X: Any, y: Any) -> None:
     """Add the rows of one method on one set of samples."""
-    explanation = explain(clf, X, method=method, n_steps=N_STEPS)
+    explanation = explain(clf, X, method=method)
     twin = random_twin(explanation)
     for curve, better in ((deletion_curve, "less"), (insertion_curve, "greater")):
         areas, random_areas = (
@@ -173,7 +173,7 @@ def main() -> None:
     accuracy = clf.score(X, y)
     X, y, corners = X[has_patch], y[has_patch], corners[has_patch]
     table = Table("n", "accuracy", "share on the patch", "share of the area")
-    explanation = explain(clf, X, target=y, n_steps=N_STEPS)
+    explanation = explain(clf, X, target=y)
     shares = list(map(share_on_patch, explanation.attributions, corners))
     area = f"{(PATCH / SIDE) ** 2:.3f}"
     table.row(len(y), f"{accuracy:.2f}", with_error(shares), area)

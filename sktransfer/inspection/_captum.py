@@ -54,7 +54,8 @@ def layer_integrated_gradients(
 ) -> torch.Tensor:
     """Return what each place of feature maps of one input contributes to its score.
 
-    Integrated gradients from the feature maps of the baseline to those of the input.
+    Integrated gradients (Sundararajan et al. 2017, section 3) from the feature maps of
+    the baseline to those of the input.
 
     Parameters
     ----------
