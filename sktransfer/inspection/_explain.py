@@ -13,9 +13,7 @@ from sktransfer.inspection._subject import Subject
 from sktransfer.inspection._text_attributions import explain_texts
 
 _METHODS = {
-    "image": (
-        *("auto", "layer_integrated_gradients", "integrated_gradients", "grad_cam"),
-    ),
+    "image": ("auto", "layer_integrated_gradients", "integrated_gradients", "grad_cam"),
     "text": ("auto", "integrated_gradients"),
 }
 
