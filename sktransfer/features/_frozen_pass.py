@@ -25,6 +25,7 @@ from sktransfer.features._prepared import (
     tail_batches,
 )
 from sktransfer.features._room import current_room, part_of_batch
+from sktransfer.features._store import Writing
 from sktransfer.inputs import ImageSamples, TextSamples
 
 if TYPE_CHECKING:
@@ -77,35 +78,36 @@ class FrozenPass:
 
     def run(self) -> list[Record | None]:
         """Return a record of every sample."""
-        self._recall()
-        missing = self._missing(range(len(self.found)))
-        with (
-            tqdm(
-                total=len(missing),
-                desc="frozen part",
-                unit="sample",
-                disable=not (missing and self.how.verbose),
-            ) as bar,
-            torch.inference_mode(),
-            self.how.autocast(),
-        ):
-            for states in itertools.chain(
-                self._from_shallower(missing), self._from_inputs(missing)
+        with self.how.store.writing() as writing:
+            self._recall(writing)
+            missing = self._missing(range(len(self.found)))
+            with (
+                tqdm(
+                    total=len(missing),
+                    desc="frozen part",
+                    unit="sample",
+                    disable=not (missing and self.how.verbose),
+                ) as bar,
+                torch.inference_mode(),
+                self.how.autocast(),
             ):
-                self._keep(states)
-                bar.update(len(states))
+                for states in itertools.chain(
+                    self._from_shallower(missing), self._from_inputs(missing)
+                ):
+                    self._keep(states, writing)
+                    bar.update(len(states))
         return self.found
 
     def _missing(self, indices: Sequence[int]) -> list[int]:
         return [index for index in indices if self.found[index] is None]
 
-    def _keep(self, states: dict[int, Record]) -> None:
+    def _keep(self, states: dict[int, Record], writing: Writing) -> None:
         digests = [self.digests[index] for index in states]
-        kept = self.how.store.put(self.space, digests, list(states.values()))
+        kept = writing.put(self.space, digests, list(states.values()))
         for index, record in zip(states, kept, strict=True):
             self.found[index] = record
 
-    def _recall(self) -> None:
+    def _recall(self, writing: Writing) -> None:
         """Take what an earlier pass has come through on its way to a deeper cut."""
         missing = self._missing(range(len(self.found)))
         digests = [self.digests[index] for index in missing]
@@ -113,7 +115,7 @@ class FrozenPass:
         found = zip(missing, recalled, strict=True)
         states = {index: record for index, record in found if record is not None}
         if states:
-            self._keep(states)
+            self._keep(states, writing)
 
     def _from_shallower(self, missing: Sequence[int]) -> Iterator[dict[int, Record]]:
         """Continue from the stored states of shallower cuts, the deepest first."""
@@ -168,9 +170,8 @@ class FrozenPass:
         way = self._way()
         compute = functools.partial(self._states, way)
         whole = self.backbone.cut(0)
-        for number, chunk in enumerate(chunks):
-            if number:
-                chunk = self._still_missing(chunk)
+        for number in range(len(chunks)):
+            chunk = chunks[number]
             at = [[places[index] for index in batch] for batch in chunk]
             loaded = tail_batches(
                 self.backbone, whole, inputs, at, num_workers=self.how.num_workers
@@ -178,6 +179,9 @@ class FrozenPass:
             states: dict[int, Record] = {}
             for indices, batch in zip(chunk, loaded, strict=True):
                 states |= _in_parts(indices, batch, compute)
+            if number + 1 < len(chunks):
+                # Before these are written, as a look would have to wait for that.
+                chunks[number + 1] = self._still_missing(chunks[number + 1])
             yield states
 
     def _still_missing(self, chunk: Sequence[list[int]]) -> list[list[int]]:

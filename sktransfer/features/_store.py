@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
@@ -82,6 +83,51 @@ def versions() -> tuple[str, ...]:
     return (str(_REVISION), *(version(library) for library in _LIBRARIES))
 
 
+class Writing:
+    """Keeps records: on disk by a thread, while the caller computes the next ones.
+
+    At the end of the context they are there, also if it ends with an error.
+
+    Parameters
+    ----------
+    store : Store
+        Where to.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = ThreadPoolExecutor(1, "sktransfer-writing")
+        self._written: Future[None] | None = None
+
+    def __enter__(self) -> Writing:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self._wait()
+
+    def put(
+        self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
+    ) -> list[Record]:
+        """Keep records; return them as the store's `get` will."""
+        rounded = [_to(record, space.dtype) for record in records]
+        self._store.hold(space, samples, rounded)
+        # No more than these are waiting, and errors come to the caller.
+        self._wait()
+        if self._store.database is not None:
+            write = functools.partial(self._store.write, space, samples, rounded)
+            try:
+                self._written = self._thread.submit(write)
+            except RuntimeError:  # No thread is begun at the end of the process.
+                write()
+        return _usable(rounded, space)
+
+    def _wait(self) -> None:
+        if self._written is not None:
+            self._written.result()
+
+
 class Store:
     """What was computed once is not computed again.
 
@@ -112,18 +158,25 @@ class Store:
                     self.memory.put((self._place, space.key, sample), record)
         return _usable([kept[sample] for sample in samples], space)
 
-    def put(
+    def writing(self) -> Writing:
+        """Return what keeps records, as a context manager."""
+        return Writing(self)
+
+    def hold(
         self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
-    ) -> list[Record]:
-        """Keep records; return them as `get` will."""
-        rounded = [_to(record, space.dtype) for record in records]
-        for sample, record in zip(samples, rounded, strict=True):
+    ) -> None:
+        """Keep records in memory, while it has room."""
+        for sample, record in zip(samples, records, strict=True):
             self.memory.put((self._place, space.key, sample), record)
-        if self.database is not None:
-            values = map(safetensors.torch.save, rounded)
-            kept = dict(zip(samples, values, strict=True))
-            self.database.write(space.key, kept, space.label)
-        return _usable(rounded, space)
+
+    def write(
+        self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
+    ) -> None:
+        """Keep records in the database."""
+        assert self.database is not None
+        values = map(safetensors.torch.save, records)
+        kept = dict(zip(samples, values, strict=True))
+        self.database.write(space.key, kept, space.label)
 
     def remember(
         self, space: Space, samples: Sequence[bytes], records: Sequence[Record]
