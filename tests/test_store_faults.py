@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -36,7 +37,11 @@ def test_killed_at_50_moments_of_writing(tmp_path):
     rng = random.Random(0)
     keys = samples(64)
     n_interrupted = 0
-    for number in range(50):
+    for number in itertools.count():
+        if number >= 50 and n_interrupted >= 10:
+            break
+        # How many moments lie within a transaction depends on how fast the disk is.
+        assert number < 500, f"of {number} only {n_interrupted} were killed writing"
         # Every fifth meets a folder without a database, and little time to begin one.
         fresh = number % 5 == 0
         folder = tmp_path / str(number - number % 5)
@@ -53,7 +58,6 @@ def test_killed_at_50_moments_of_writing(tmp_path):
             some = rng.sample(keys, 4)
             database.write(SPACE, records(some))
             assert database.read(SPACE, some) == records(some), number
-    assert n_interrupted >= 10
 
 
 def test_8_processes_write_the_same_25_times(tmp_path):
