@@ -94,10 +94,15 @@ def _one_of(
 
 
 def _number(
-    low: float, high: float = math.inf, *, open_low: bool = False, none: bool = False
+    low: float,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    none: bool = False,
+    auto: bool = False,
 ) -> Check:
     def check(value: Any) -> None:
-        if none and value is None:
+        if (none and value is None) or (auto and is_auto(value)):
             return
         real = isinstance(value, Real) and not isinstance(value, bool)
         above = real and (value > low if open_low else value >= low)
@@ -105,9 +110,15 @@ def _number(
             bracket = "(" if open_low else "["
             end = ")" if high == math.inf else "]"
             wanted = f"a number in the range {bracket}{low:g}, {high:g}{end}"
-            raise _Invalid(wanted + (" or None" if none else ""))
+            others = " or None" * none + " or 'auto'" * auto
+            raise _Invalid(wanted + others)
 
     return check
+
+
+def is_auto(value: Any) -> bool:
+    """Say whether the choice is left to the estimator."""
+    return isinstance(value, str) and value == "auto"
 
 
 def _integer(low: int, *, none: bool = False) -> Check:
@@ -227,7 +238,7 @@ _CHECKS: dict[str, Check] = {
     "loss": _one_of("squared_error", "absolute_error", "huber"),
     "dropout": _number(0.0, 1.0),
     "label_smoothing": _number(0.0, 1.0),
-    "lr": _number(0.0, open_low=True),
+    "lr": _number(0.0, open_low=True, auto=True),
     "layer_decay": _number(0.0, 1.0, open_low=True),
     "weight_decay": _number(0.0),
     "l2_sp": _number(0.0),

@@ -34,6 +34,7 @@ SHARED = [
     ({"head": 3}, "or a callable (n_features, n_outputs)"),
     ({"dropout": -0.1}, "[0, 1]"),
     ({"lr": -1e-3}, "(0, inf)"),
+    ({"lr": "Auto"}, "a number in the range (0, inf) or 'auto'"),
     ({"lr": 0}, "(0, inf)"),
     ({"lr": True}, "a number"),
     ({"lr": "1e-3"}, "a number"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from sktransfer._axes import axes_grid
+from sktransfer._parameters import is_auto
 from sktransfer.inspection._search_results import search_table
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ class FreezeDepthDisplay:
     ----------
     table : DataFrame
         One row for each depth and rate: `position` of the depth on the axis, `label`
-        there, `lr` (NaN if it was not searched over), `score`, `score_error`,
-        `fit_time` and `fit_time_error` (seconds).
+        there, `lr` ("auto" as it is, NaN if it was not searched over), `score`,
+        `score_error`, `fit_time` and `fit_time_error` (seconds).
     scoring : str, default="score"
         What the score is called.
 
@@ -115,14 +116,15 @@ class FreezeDepthDisplay:
         """
         self.axes_ = axes_grid(self, ax, 2, n_columns=2, size=(5.0, 4.0))
         self.figure_ = self.axes_[0].figure
-        rates = sorted(self.table["lr"].dropna().unique())
+        given = self.table["lr"].dropna().unique()
+        rates = sorted(rate for rate in given if not is_auto(rate))
         for axes, column, label in zip(
             self.axes_,
             ("score", "fit_time"),
             (self.scoring, "fit time (s)"),
             strict=True,
         ):
-            for rate, rows in self.table.groupby("lr", dropna=False):
+            for rate, rows in self.table.groupby("lr", dropna=False, sort=False):
                 self._draw(axes, column, rows, rates, rate)
             axes.set(xlabel="freeze_depth", ylabel=label)
             ticks = self.table.drop_duplicates("position").sort_values("position")
@@ -137,7 +139,7 @@ class FreezeDepthDisplay:
         column: str,
         rows: pd.DataFrame,
         rates: list[float],
-        rate: float,
+        rate: float | str,
     ) -> None:
         """Draw the line of a rate with a band of one standard error."""
         rows = rows.sort_values("position")
@@ -150,7 +152,7 @@ class FreezeDepthDisplay:
             color=color,
             marker="o",
             capsize=2,
-            label=f"lr={rate:g}" if known else None,
+            label=_label(rate) if known or is_auto(rate) else None,
         )
         if not alone:
             axes.fill_between(
@@ -165,6 +167,10 @@ class FreezeDepthDisplay:
         elif rates:
             scale = ScalarMappable(_norm(rates), _colormap())
             self.figure_.colorbar(scale, ax=list(self.axes_), label="lr")
+
+
+def _label(rate: float | str) -> str:
+    return f"lr={rate!r}" if isinstance(rate, str) else f"lr={rate:g}"
 
 
 def _colormap() -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sktransfer._parameters import is_auto
 from sktransfer._plan import resolve_freeze_depth
 
 if TYPE_CHECKING:
@@ -104,21 +105,28 @@ def _score(
     return chosen, chosen
 
 
+def _rate(rate: Any) -> float | str:
+    """Return a rate: a number, or "auto"; NaN if there is none."""
+    if is_auto(rate):
+        return str(rate)
+    return math.nan if rate is None else float(rate)
+
+
 def _best_candidates(
     results: Mapping[str, Any], parameter: str, mean: str
-) -> dict[tuple[Any, float], int]:
+) -> dict[tuple[Any, float | str], int]:
     """Return the index of the best candidate of each depth, as spelled, and rate.
 
     Halving tries candidates again on more samples: the last time counts.
     """
     rate_name = parameter.removesuffix(_DEPTH) + "lr"
     iterations = results.get("iter", np.zeros(len(results["params"])))
-    best: dict[tuple[Any, float], int] = {}
+    best: dict[tuple[Any, float | str], int] = {}
     for index, candidate in enumerate(results["params"]):
         if parameter not in candidate or np.isnan(results[mean][index]):
             continue
         # NaN is not equal to itself: as a key it has to be the same object.
-        rate = float(candidate[rate_name]) if rate_name in candidate else math.nan
+        rate = _rate(candidate.get(rate_name))
         key = _key(candidate[parameter]), rate
         order = (iterations[index], results[mean][index])
         known = best.get(key)

@@ -41,7 +41,8 @@ class Quick(ClassifierMixin, BaseEstimator):
 
     def score(self, X, y):
         # Not the same in all folds, and better with a greater rate and width.
-        return float(self.lr + self.width + len(X) % 3 + X[0, 0])
+        rate = 0.2 if self.lr == "auto" else self.lr
+        return float(rate + self.width + len(X) % 3 + X[0, 0])
 
 
 def searched(grid: Any, make: Any = GridSearchCV, **options: Any) -> Any:
@@ -111,6 +112,19 @@ def test_without_rates_there_is_one_line():
     display = FreezeDepthDisplay.from_search(searched({"freeze_depth": [0, 1]}))
     assert len(display.axes_[0].containers) == 1
     assert display.axes_[0].get_legend() is None
+
+
+def test_a_rate_that_is_left_to_the_estimator_has_a_line():
+    display = FreezeDepthDisplay.from_search(
+        searched(
+            [{"freeze_depth": [-1, -2], "lr": [0.1, "auto"]}, {"freeze_depth": ["all"]}]
+        )
+    )
+    score, _ = display.axes_
+    named = {text.get_text() for text in score.get_legend().get_texts()}
+    assert named == {"lr=0.1", "lr='auto'"}
+    assert len(lines(score)) == 3
+    assert display.table["lr"].isna().sum() == 1
 
 
 def test_of_several_candidates_the_best_is_drawn():

@@ -58,11 +58,11 @@ def test_without_held_out_samples_there_is_no_best_epoch():
 
 
 def test_rates_are_those_of_the_schedule():
-    constant = fitted(lr_schedule="constant", warmup_fraction=0.0)
-    assert_allclose(constant.history_["lr"], constant.lr)
+    constant = fitted(lr=1e-4, lr_schedule="constant", warmup_fraction=0.0)
+    assert_allclose(constant.history_["lr"], 1e-4)
     # Two batches an epoch: the rate falls by a sixth after each.
-    falling = fitted(lr_schedule="linear", warmup_fraction=0.0)
-    assert_allclose(falling.history_["lr"], falling.lr * np.array([11, 7, 3]) / 12)
+    falling = fitted(lr=1e-4, lr_schedule="linear", warmup_fraction=0.0)
+    assert_allclose(falling.history_["lr"], 1e-4 * np.array([11, 7, 3]) / 12)
 
 
 def test_the_probe_may_be_the_best():
