@@ -109,7 +109,7 @@ def test_global_random_state_is_untouched(kind, freeze_depth, global_random_stat
 def test_fitted_attributes(kind, n_stages):
     make, data = KINDS[kind]
     X, y = data()
-    estimator = make(max_epochs=2).fit(X, y)
+    estimator = make(max_epochs=2, lr=1e-3).fit(X, y)
     assert_array_equal(estimator.classes_, np.unique(y))
     assert estimator.n_stages_ == n_stages
     assert estimator.stage_names_ == tuple(s.name for s in estimator.backbone_.stages)

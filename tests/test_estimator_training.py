@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
+from sktransfer._plan import with_rate
+
 N = 24
 
 
@@ -189,6 +191,22 @@ def test_schedules(lr_schedule, course):
     )
     watch = watched(estimator, X, y)  # 3 batches an epoch: 1 to warm up, 5 to follow
     assert_allclose(watch.rates, 0.01 * np.array([0.5, *course]), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "rate"), [(30, 1e-4), (100, 1e-4), (250, 2.5e-4), (9000, 5e-4)]
+)
+def test_the_rate_chosen_grows_with_the_number_of_samples(n_samples, rate):
+    recipe = with_rate(quick_text(lr="auto")._recipe(), n_samples)
+    assert recipe.lr == pytest.approx(rate)
+    assert with_rate(recipe, 200) == recipe
+
+
+def test_the_rate_chosen_is_for_different_samples():
+    X = [f"{word} {number}" for word in ("good", "bad") for number in range(75)]
+    y = [0, 1] * 75
+    watch = watched(quick_text(lr="auto", max_length=8), X + X[:40], y + y[:40])
+    assert watch.groups[0]["lr"] == pytest.approx(1.5e-4)
 
 
 def test_a_stage_further_down_learns_more_slowly():

@@ -22,6 +22,7 @@ from sktransfer.backbones import _deferred, _load
 from sktransfer.training import FineTunedNetwork
 
 KINDS = {"text": text_classifier, "image": image_classifier}
+STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
 
 
 @functools.cache
@@ -59,8 +60,10 @@ def test_frozen_stages_stay_and_released_ones_change(kind):
     assert set(trained) == set(pristine)
     weights = dict(estimator.module_.tail.named_parameters())
     for name, tensor in trained.items():
-        # Statistics of batch normalisation are no parameters, and stay.
-        assert torch.equal(tensor, pristine[name]) is (name not in weights), name
+        # Other buffers than the statistics of batch normalisation stay.
+        moves = name in weights or name.rpartition(".")[2] in STATISTICS
+        assert torch.equal(tensor, pristine[name]) is not moves, name
+    assert any(name.endswith("running_var") for name in trained) is (kind == "image")
 
 
 class Small(nn.Module):
@@ -115,12 +118,12 @@ def test_dropout_among_frozen_stages_of_an_uncut_network_is_off():
     )  # fmt: skip
     trained.train()
     on = {name for name, module in network.named_children() if module.training}
-    assert on == {"top0", "top2", "top3"}
+    assert on == {"top0", "top1", "top2", "top3"}
     assert trained.training and network.training
     trained.release(0)
     trained.train()
     on = {name for name, module in network.named_children() if module.training}
-    assert on == {f"{n}{i}" for n in ("stem", "block", "top") for i in (0, 2, 3)}
+    assert on == {f"{n}{i}" for n in ("stem", "block", "top") for i in range(4)}
 
 
 class Branching(Small):
@@ -134,7 +137,10 @@ def test_a_network_that_cannot_be_cut_trains_the_same(caplog):
     X, y = data("image")
     networks = Small(), Branching()
     networks[1].load_state_dict(networks[0].state_dict())
-    parameters = {"freeze_depth": 2, "lr": 0.01, "max_epochs": 3, "random_state": 0}
+    parameters = {"freeze_depth": 2, "lr": 1e-2, "max_epochs": 3, "random_state": 0}
+    # The bias of a layer before batch normalisation has a gradient of rounding errors
+    # only, which other optimizers make steps of.
+    parameters["optimizer"] = "sgd"
     # In bfloat16 the frozen part would be rounded where it is computed each time.
     parameters["precision"] = "float32"
     with caplog.at_level(logging.INFO, logger="sktransfer"):
@@ -151,8 +157,9 @@ def test_a_network_that_cannot_be_cut_trains_the_same(caplog):
     pristine = whole.backbone_.network.state_dict()
     trains = {n: p.requires_grad for n, p in whole.module_.tail.named_parameters()}
     for name, tensor in whole.module_.tail.state_dict().items():
+        # So do the statistics of batch normalisation, where it trains.
         changed = not torch.equal(tensor, pristine[name])
-        assert changed is trains.get(name, False) is (trains.get(name) is True), name
+        assert changed is (name.split(".")[1] == "top"), name
     assert {n.split(".")[1] for n, on in trains.items() if on} == {"top"}
 
 

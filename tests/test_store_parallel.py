@@ -27,8 +27,9 @@ from sktransfer.features._memory import MEMORY
 GRID = {"freeze_depth": ["all", -1], "lr": [1e-4, 1e-3]}
 #: What is stored was computed in other batches than without a store, and sums of
 #: floats depend on the batch in their last digit. Training steps in bfloat16 make about
-#: 1e-5 of that where a number is just between two others.
-CLOSE = {"rtol": 0, "atol": 1e-4}
+#: 1e-5 of that where a number is just between two others. In batch normalisation that
+#: trains it reaches all other samples of a batch, and their gradients: 1e-3 at most.
+CLOSE = {"text": 1e-4, "image": 2e-3}
 
 Results = dict[str, np.ndarray]
 
@@ -61,9 +62,10 @@ def without_store() -> dict[str, Results]:
     return {kind: results(kind, False) for kind in ("text", "image")}
 
 
-def assert_close(found: Results, expected: Results) -> None:
+def assert_close(kind: str, found: Results, expected: Results) -> None:
     for name in expected:
-        assert_allclose(found[name], expected[name], **CLOSE, err_msg=name)
+        close = {"rtol": 0, "atol": CLOSE[kind], "err_msg": name}
+        assert_allclose(found[name], expected[name], **close)
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])
@@ -97,8 +99,8 @@ def test_scores_with_the_store_cold_warm_and_off(
     n_samples = len(data(kind).X)
     assert stored and all(n >= n_samples for n, _ in activations(stored))
     assert cache.info(tmp_path).labels == stored
-    assert_close(cold, without_store[kind])
-    assert_close(warm, without_store[kind])
+    assert_close(kind, cold, without_store[kind])
+    assert_close(kind, warm, without_store[kind])
 
 
 def activations(labels: dict[str, tuple[int, int]]) -> list[tuple[int, int]]:

@@ -26,8 +26,8 @@ _NO_MEMORY = (
     "DefaultCPUAllocator: can't allocate memory",
 )
 
-#: Work whose batches `batch_size` limits, as a warning calls it. A head alone is given
-#: many more samples at once: there is nothing to be set.
+#: Work whose batches `batch_size` limits, as a warning calls it. A head alone, or batch
+#: normalisation, is given many more samples at once: there is nothing to be set.
 _NAMES = {
     "training": "training steps",
     "frozen": "the frozen part",
@@ -65,7 +65,7 @@ class Room:
 
         Parameters
         ----------
-        work : {"training", "frozen", "prediction", "head"}
+        work : {"training", "frozen", "prediction", "statistics", "head"}
             What is computed: each has a limit of its own.
         n_samples : int
             Samples of the batch.
@@ -124,8 +124,9 @@ class Room:
             remedy += f" and gradient_accumulation_steps={math.ceil(self.step / size)}"
         warnings.warn(
             f"Memory had no room for {happened}. Batches were divided, with the losses "
-            "and gradients of whole ones; only dropout has drawn other numbers. Set "
-            f"{remedy} to save the attempts that fail.",
+            "and gradients of whole ones; only dropout has drawn other numbers, and "
+            "batch normalisation that trains has taken the statistics of the parts. Set"
+            f" {remedy} to save the attempts that fail.",
             stacklevel=5,
         )
 
@@ -192,8 +193,9 @@ def _ran_out(error: RuntimeError) -> bool:
 def _too_large(work: str, error: RuntimeError) -> str:
     if work == "head":
         return f"Memory has no room for the head and a single sample: {error}"
+    what = _NAMES.get(work, _NAMES["prediction"])
     return (
-        f"Memory has no room for a single sample in {_NAMES[work]}: smaller batches "
+        f"Memory has no room for a single sample in {what}: smaller batches "
         "would not help. Choose a smaller backbone, shorter texts (max_length) or "
         "smaller images (image_size); in training steps also a larger freeze_depth "
         f"or gradient_checkpointing=True. Torch says: {error}"

@@ -12,12 +12,12 @@ from sktransfer.image._base import ImageEstimator
 class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
     """Classify images with a pretrained network, fine-tuned as deeply as asked for.
 
-    The head is fitted to the frozen network's embeddings first; then it and the
-    released stages are fine-tuned. What is frozen is computed once a fit. `y` has one
-    label a sample; or several columns: an indicator matrix for any number of labels, or
-    a class for each column, learnt together on the same backbone, where None or NaN is
-    a label that is not known. Repeated samples of one label are merged into one with
-    the sum of their weights: they are computed once and count in full.
+    The head is fitted to embeddings first; then it and the released stages are
+    fine-tuned. Batch normalisation in these takes the statistics of the samples, if
+    they are 24 or more, and of batches in training. What is frozen is computed once.
+    `y` has one label a sample; or several columns: an indicator matrix, or a class in
+    each, learnt together, where None or NaN is a label that is not known. Samples that
+    are repeated with one label are computed once, and count in full.
 
     Parameters
     ----------
@@ -39,8 +39,9 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
     label_smoothing : float, default=0.0
         Share of the target that training steps spread over all classes (Szegedy et al.
         2016, section 7).
-    lr : float, default=2e-4
-        Peak learning rate of the head and the last stage.
+    lr : float or "auto", default=5e-4
+        Peak learning rate of the head and the last stage. "auto" is 1e-6 times the
+        number of different samples, but 1e-4 at least and 5e-4 at most.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
         (Howard and Ruder 2018, section 3.2).
@@ -70,7 +71,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         Keep the mean of the weights after each step of the second half of training
         (Izmailov et al. 2018, section 3.2). Not with `early_stopping`, which keeps
         those of one epoch.
-    max_epochs : int, default=10
+    max_epochs : int, default=5
         Passes over the training samples; 0 leaves the probe as the result.
     probe : bool, default=True
         Fit the head to the frozen embeddings first (Kumar et al. 2022, section 3.4): a
@@ -100,11 +101,11 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         classes, freeze depth and backbone.
     batch_size : int, default=16
         Samples in a training step, and in a forward pass. Where memory has no room for
-        them they are computed in parts, to the same result, with one warning.
+        them they are computed in parts, with one warning.
     gradient_accumulation_steps : int, default=1
-        Batches that make one training step. But for what dropout draws it is the step
-        of one batch of as many samples, in the memory of a small one. Schedules and
-        `callbacks` see the batches of a step as one.
+        Batches that make one training step. But for dropout and batch normalisation it
+        is the step of one batch of as many samples, in the memory of a small one.
+        Schedules and `callbacks` see the batches of a step as one.
     gradient_checkpointing : bool, default=False
         Keep only what goes into each released block, and compute the rest again in the
         backward pass (Chen et al. 2016): less memory for longer training steps.
@@ -215,7 +216,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         head: Any = "linear",
         dropout: float = 0.1,
         label_smoothing: float = 0.0,
-        lr: float = 2e-4,
+        lr: float | str = 5e-4,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         l2_sp: float = 0.0,
@@ -226,7 +227,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         lora_rank: int = 8,
         gradual_unfreezing: bool = False,
         weight_averaging: bool = False,
-        max_epochs: int = 10,
+        max_epochs: int = 5,
         probe: bool = True,
         select_best: bool = False,
         early_stopping: bool = False,

@@ -37,8 +37,9 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         hardly move (Huber 1981, section 4.5; squares up to 1.35).
     dropout : float, default=0.1
         Share of the embedding that is zeroed at random in each training step.
-    lr : float, default=5e-5
-        Peak learning rate of the head and the last stage.
+    lr : float or "auto", default=5e-5
+        Peak learning rate of the head and the last stage. "auto" is 1e-6 times the
+        number of different samples, but 1e-4 at least and 5e-4 at most.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
         (Howard and Ruder 2018, section 3.2).
@@ -204,7 +205,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         head: Any = "linear",
         loss: str = "squared_error",
         dropout: float = 0.1,
-        lr: float = 5e-5,
+        lr: float | str = 5e-5,
         layer_decay: float = 0.8,
         weight_decay: float = 0.01,
         l2_sp: float = 0.0,

@@ -143,7 +143,8 @@ class GroupedBatches(Sampler[list[int]]):
     """Shuffled batches of samples of about the same length.
 
     A batch is drawn from a window of shuffled samples that is sorted by length, so
-    that little is padded and batches still differ from epoch to epoch.
+    that little is padded. From the second window on batches differ from epoch to
+    epoch; where one window holds all samples, the order of the batches does.
 
     Parameters
     ----------

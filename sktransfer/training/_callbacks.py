@@ -113,7 +113,8 @@ class Choice(Callback, ABC):
 class WeightAveraging(Choice):
     """Leaves the mean of the weights after each step of the second half of training.
 
-    Stochastic weight averaging (Izmailov et al. 2018, section 3.2).
+    Stochastic weight averaging (Izmailov et al. 2018, section 3.2). The statistics of
+    batch normalisation are those after the last step.
 
     Parameters
     ----------

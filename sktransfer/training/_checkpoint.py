@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sktransfer.training._net import FineTuningNet
 
 #: Raised by one when older files can no longer be understood.
-_FORMAT = 2
+_FORMAT = 3
 
 #: What reading a file without sense may raise.
 _NONSENSE = (

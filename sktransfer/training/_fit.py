@@ -12,6 +12,7 @@ import torch
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import run_front
+from sktransfer.training._adaptation import adapt_statistics, normalises_batches
 from sktransfer.training._batches import (
     BatchLoader,
     TrainingSet,
@@ -95,7 +96,7 @@ def fine_tune(
         processor, in evaluation mode.
     """
     how = recipe, device, processes, start, checkpoint, observer
-    fit = Fit(backbone, cut, freeze_depth, *how)
+    fit = Fit(backbone, cut, freeze_depth, *how, normalises_batches(data))
     watches = bool(recipe.watches and fit.planned_epochs)
     with own_randomness(seed, device):
         if watches:
@@ -125,6 +126,7 @@ class Fit:
     start: FineTunedNetwork | None = None
     checkpoint: Checkpoint | None = None
     observer: Observer | None = None
+    normalises_batches: bool = True
 
     @property
     def planned_epochs(self) -> int:
@@ -192,12 +194,17 @@ class Fit:
         network = new_network(
             self.backbone, self.cut, self.freeze_depth, head, recipe.dropout
         )
+        network.normalises_batches = self.normalises_batches
         if self.start is not None:
             _take_over(network, self.start)
         if recipe.trainable == "lora" and network.released:
             add_adapters(network, recipe.lora_rank)
             network.release(self.freeze_depth)
         network.to(self.device)
+        if self.start is None and self.planned_epochs:
+            data = adapt_statistics(
+                self.backbone, self.cut, network, data, recipe, self.device
+            )
         if recipe.probe:
             fit_probe(self.backbone, self.cut, network, data, recipe, self.device)
         self.processes.start_alike(network)

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import SAMPLE_OF_WINDOW, mean_of_windows
+from sktransfer.training._statistics import batch_norms
 
 
 class FineTunedNetwork(nn.Module):
@@ -52,6 +52,8 @@ class FineTunedNetwork(nn.Module):
         self.stage_of = stage_of
         #: Whether adapters train in place of the tail's own weights.
         self.adapted = False
+        #: Whether batch normalisation in released stages takes statistics of batches.
+        self.normalises_batches = True
         self.eval().release(freeze_depth)
 
     def release(self, freeze_depth: int) -> None:
@@ -103,8 +105,9 @@ class FineTunedNetwork(nn.Module):
     def train(self, mode: bool = True) -> FineTunedNetwork:
         """Set training mode where something trains; frozen parts stay as they are.
 
-        Batch normalisation keeps its statistics in trained stages too: the batches
-        of a small data set are too few to estimate them anew.
+        In released stages batch normalisation takes the statistics of each batch, if
+        the task allows it, and moves those for predictions along: those of the
+        pretraining fit images unlike its own badly.
         """
         if mode and self.training:
             return self  # Asked for before each step.
@@ -112,7 +115,10 @@ class FineTunedNetwork(nn.Module):
         if mode:
             if not self.released:
                 self.tail.eval()
-            for module in _still(self.tail):
+            still = _still(self.tail)
+            if not self.normalises_batches:
+                still += batch_norms(self.tail)
+            for module in still:
                 module.eval()
         return self
 
@@ -138,7 +144,7 @@ def _still(tail: nn.Module) -> list[nn.Module]:
     before = bool(starts)
     for module, share in trains.items():
         before = before and module is not starts[0]
-        if share == 0.0 or isinstance(module, _BatchNorm) or (before and share is None):
+        if share == 0.0 or (before and share is None):
             still.append(module)
     return still
 

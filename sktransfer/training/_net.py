@@ -25,6 +25,7 @@ from sktransfer.training._module import (
 from sktransfer.training._optimizers import start_optimizer
 from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recomputing import recomputing
+from sktransfer.training._statistics import statistics_of
 from sktransfer.training._tasks import Task
 
 
@@ -159,12 +160,13 @@ class FineTuningNet(NeuralNet):
 
         def compute(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
             chosen = tuple(tensor[start:stop] for tensor in wanted)
-            outputs = self.infer(part_of_batch(inputs, start, stop))
-            loss = self.get_loss(outputs, chosen, training=True)
-            loss = loss * ((stop - start) / n_samples)
-            if self.penalty is not None and not start:
-                loss = loss + self.penalty()
-            add_gradients(loss, parameters)
+            with statistics_of(stop - start, self.module_.tail):
+                outputs = self.infer(part_of_batch(inputs, start, stop))
+                loss = self.get_loss(outputs, chosen, training=True)
+                loss = loss * ((stop - start) / n_samples)
+                if self.penalty is not None and not start:
+                    loss = loss + self.penalty()
+                add_gradients(loss, parameters)
             return loss.detach(), outputs.detach()
 
         losses, outputs = zip(
@@ -174,7 +176,7 @@ class FineTuningNet(NeuralNet):
             strict=True,
         )
         loss = torch.stack(losses).sum()
-        loss = self.processes.average(parameters, loss, n_samples)
+        loss = self.processes.average(self.module_, loss, n_samples)
         return {"loss": loss, "y_pred": torch.cat(outputs)}
 
     def _most(self, n_samples: int) -> int:
@@ -271,9 +273,7 @@ class FineTuningNet(NeuralNet):
     def forget_training(self) -> None:
         """Drop what only training needs: it holds several times the weights."""
         self.module_.cpu().zero_grad()
-        self.device = "cpu"
-        self.optimizer_ = None
-        self.stops = False
+        self.device, self.optimizer_, self.stops = "cpu", None, False
         self.front = self.penalty = self.evaluate = self.checkpoint = None
         self.blocks = ()
         self.processes = ALONE

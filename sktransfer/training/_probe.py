@@ -47,7 +47,7 @@ def fit_probe(
     recipe: Recipe,
     device: torch.device,
 ) -> None:
-    """Fit the head to the embeddings of the backbone as it was pretrained.
+    """Fit the head to the embeddings of the backbone before any stage trains.
 
     Parameters
     ----------

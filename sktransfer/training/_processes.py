@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from sktransfer.training._statistics import moving_statistics
+
 T = TypeVar("T")
 
 #: What the `device` parameter says to train together.
@@ -80,14 +82,15 @@ class Processes:
                 tensor.copy_(broadcast(tensor.clone()))
 
     def average(
-        self, parameters: Sequence[nn.Parameter], loss: torch.Tensor, n_samples: int
+        self, network: nn.Module, loss: torch.Tensor, n_samples: int
     ) -> torch.Tensor:
-        """Average gradients over all samples of a step, in place.
+        """Average what a step has found over all of its samples, in place.
 
         Parameters
         ----------
-        parameters : sequence of Parameter
-            With the gradients of the mean loss of this process's samples.
+        network : Module
+            Its gradients are those of the mean loss of this process's samples, and its
+            batch normalisations have moved their statistics towards theirs.
         loss : Tensor
             That mean.
         n_samples : int
@@ -102,13 +105,14 @@ class Processes:
             return loss
         from accelerate.utils import reduce
 
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        parts = [tensor.flatten().float() for tensor in (*gradients, loss)]
+        tensors = [p.grad for p in network.parameters() if p.grad is not None]
+        tensors += moving_statistics(network)
+        parts = [tensor.flatten().float() for tensor in (*tensors, loss)]
         own = torch.cat(parts) * n_samples
         sums = reduce(torch.cat([own, own.new_tensor([n_samples])]), "sum")
         means = (sums[:-1] / sums[-1]).split([len(part) for part in parts])
-        for gradient, mean in zip(gradients, means, strict=False):
-            gradient.copy_(mean.view_as(gradient))
+        for tensor, mean in zip(tensors, means, strict=False):
+            tensor.copy_(mean.view_as(tensor))
         return means[-1].reshape(())
 
 

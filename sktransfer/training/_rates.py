@@ -12,6 +12,7 @@ import torch
 from skorch.callbacks import Callback
 
 from sktransfer.backbones import Backbone, Cut
+from sktransfer.training._adaptation import normalises_batches
 from sktransfer.training._callbacks import RateSchedule
 from sktransfer.training._device import own_randomness
 from sktransfer.training._fit import Fit
@@ -59,8 +60,11 @@ def losses_at_rates(
         One a step. The smoothed ones are running means with exponential weights,
         without a bias towards 0 at the start.
     """
-    recipe = dataclasses.replace(recipe, lr=rates[0], verbose=0)
-    fit = Fit(backbone, cut, freeze_depth, recipe, device, processes)
+    recipe = dataclasses.replace(recipe, lr=rates[0], max_epochs=1, verbose=0)
+    fit = Fit(
+        *(backbone, cut, freeze_depth, recipe, device, processes),
+        normalises_batches=normalises_batches(data),
+    )
     with own_randomness(seed, device):
         network, training_set = fit.begin(data)
         losses = _Losses(len(rates), smoothing, _cost_of_nothing(data))

@@ -85,7 +85,7 @@ class TrainingData:
     records : sequence of Record or PreparedImages
         What the tail takes of each sample.
     embeddings : ndarray of shape (n_samples, n_features) or None
-        What the backbone, as it was pretrained, makes of each sample; needed for the
+        What the backbone makes of each sample before any stage trains; needed for the
         probe only.
     augmented : PreparedImages, PreparedTexts or None
         The same samples before the front, changed at random each time they are asked

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sktransfer.training._device import MakeContext
 from sktransfer.training._module import FineTunedNetwork
+from sktransfer.training._statistics import unmoved_statistics
 
 #: Modules that hold others, and can't be called.
 _HOLDERS = (nn.Module, nn.ModuleList, nn.ModuleDict)
@@ -109,7 +110,7 @@ def recomputing(blocks: Sequence[nn.Module], context: MakeContext) -> Iterator[N
         Makes the context that the forward pass runs in, to run it in again.
     """
     for block in blocks:
-        again = functools.partial(_again, block.forward, context)
+        again = functools.partial(_again, block, block.forward, context)
         vars(block)["forward"] = again
     try:
         yield
@@ -119,12 +120,22 @@ def recomputing(blocks: Sequence[nn.Module], context: MakeContext) -> Iterator[N
 
 
 def _again(
-    forward: Callable[..., Any], context: MakeContext, *args: Any, **kwargs: Any
+    block: nn.Module,
+    forward: Callable[..., Any],
+    context: MakeContext,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
     return checkpoint(
         forward,
         *args,
         use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), context()),
+        context_fn=lambda: (contextlib.nullcontext(), _second_pass(block, context)),
         **kwargs,
     )
+
+
+@contextlib.contextmanager
+def _second_pass(block: nn.Module, context: MakeContext) -> Iterator[None]:
+    with context(), unmoved_statistics(block):
+        yield

@@ -72,6 +72,22 @@ def test_gradients_are_the_same(name, precision):
     assert kept < 0.6 * whole
 
 
+def test_statistics_of_batches_move_once():
+    backbone = load("resnet18")
+    images = torch.randn(4, 3, 64, 64)
+    states = []
+    for again in (False, True):
+        head = nn.Linear(backbone.n_features, 3)
+        network = new_network(backbone, backbone.cut(0), 0, head, 0.0).train()
+        context = training_context("float32", torch.device("cpu"))
+        gradients(network, released_blocks(network) * again, context, images)
+        states.append(network.tail.state_dict())
+    torch.testing.assert_close(*states)
+    before = backbone.cut(0).tail.state_dict()
+    name = next(name for name in reversed(before) if "running_mean" in name)
+    assert not torch.equal(states[1][name], before[name])
+
+
 def test_blocks_of_released_stages_only():
     backbone = load("resnet18")
     depth = backbone.n_stages - 1

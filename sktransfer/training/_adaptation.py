@@ -1,0 +1,126 @@
+"""Batch normalisation that begins with the statistics of the training samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+import torch
+from torch import nn
+
+from sktransfer.backbones import Backbone, Cut
+from sktransfer.features import current_room, part_of_batch, tail_batches
+from sktransfer.training._device import autocast
+from sktransfer.training._forward import forward
+from sktransfer.training._module import FineTunedNetwork, embed
+from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._statistics import (
+    cumulative_statistics,
+    statistics_of,
+    training_norms,
+)
+from sktransfer.training._tasks import Regression
+
+#: Of fewer samples the statistics of the pretraining are the better ones.
+_FEWEST_SAMPLES = 24
+
+#: Training steps whose samples statistics are taken of at a time; of up to twice as
+#: many, so that no batch is small. Without gradients they need no more memory than one.
+_STEPS = 4
+
+
+def normalises_batches(data: TrainingData) -> bool:
+    """Say whether batch normalisation that trains is to take statistics of samples.
+
+    Not of few. And they take out what the samples of a batch share, which may be the
+    answer where numbers are to be learnt.
+    """
+    return len(data) >= _FEWEST_SAMPLES and not isinstance(data.task, Regression)
+
+
+def adapt_statistics(
+    backbone: Backbone,
+    cut: Cut,
+    network: FineTunedNetwork,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> TrainingData:
+    """Replace the statistics of batch normalisation that trains by the samples' own.
+
+    They are the means over batches (Li et al. 2016, "Revisiting batch normalization for
+    practical domain adaptation", algorithm 1). Training moves statistics towards these
+    in any case; here they come first, so that the head is fitted to embeddings like
+    those that it meets in training.
+
+    Parameters
+    ----------
+    backbone, cut, network, data, recipe, device
+        As in `fit_probe`. The network is in evaluation mode; its statistics are
+        replaced in place.
+
+    Returns
+    -------
+    data : TrainingData
+        With the embeddings of the network as it is now, if it had any; as given where
+        no batch normalisation trains.
+    """
+    norms = training_norms(network.train().tail)
+    network.eval()
+    if not norms:
+        return data
+    # Nothing else is as in training: dropout would change what is measured.
+    for norm in norms:
+        norm.train()
+    context = autocast(recipe.precision, device)
+    with cumulative_statistics(network.tail), torch.no_grad(), context():
+        _show(backbone, cut, network.tail, data, recipe, device)
+    network.eval()
+    if data.embeddings is None:
+        return data
+    embeddings = np.empty_like(data.embeddings)
+    for indices, found in forward(
+        network.headless(),
+        backbone,
+        cut,
+        data.records,
+        device=device,
+        context=context,
+        batch_size=recipe.batch_size,
+        num_workers=recipe.workers_for(data.records),
+    ):
+        embeddings[indices] = found
+    return dataclasses.replace(data, embeddings=embeddings)
+
+
+def _show(
+    backbone: Backbone,
+    cut: Cut,
+    tail: nn.Module,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> None:
+    """Run all samples through a tail, once and in random order."""
+    n_batches = max(1, len(data) // (_STEPS * recipe.step_size))
+    order = torch.randperm(len(data)).numpy()
+    batches = [part.tolist() for part in np.array_split(order, n_batches)]
+    workers = recipe.workers_for(data.records)
+    loaded = tail_batches(backbone, cut, data.records, batches, num_workers=workers)
+    for indices, batch in zip(batches, loaded, strict=True):
+        compute = functools.partial(_run, tail, device, batch)
+        current_room().run("statistics", len(indices), compute)
+
+
+def _run(
+    tail: nn.Module,
+    device: torch.device,
+    batch: dict[str, torch.Tensor],
+    start: int,
+    stop: int,
+) -> None:
+    """Run some samples of a batch through a tail."""
+    part = part_of_batch(batch, start, stop).items()
+    with statistics_of(stop - start, tail):
+        embed(tail, **{name: tensor.to(device) for name, tensor in part})
