@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import abstractmethod
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -191,22 +191,20 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
     def _training(self, plan: Plan) -> dict[str, Any]:
         """Return what `fine_tune` is to be called with.
 
-        The frozen part runs here. Embeddings come second: they continue from the states
-        at the cut.
+        The frozen part runs here. Embeddings, where they are needed, continue from the
+        states at the cut.
         """
         backbone = plan.backbone.on(plan.device)
         cut = backbone.cut(plan.depth)
         extraction = self._extraction(plan.device)
         records = extraction.records(backbone, cut, plan.samples)
-        embeddings = None
-        if plan.recipe.probe and cut.depth == backbone.n_stages:
-            embeddings = stacked_states(records)
-        elif plan.recipe.probe:
-            embeddings = extraction.embeddings(backbone, plan.samples)
+        embed = partial(extraction.embeddings, backbone, plan.samples)
+        if cut.depth == backbone.n_stages:
+            embed = partial(stacked_states, records)
         data = TrainingData(
             task=plan.task,
             records=records,
-            embeddings=embeddings,
+            embed=cache(embed),
             augmented=self._augmented(plan.samples, backbone),
             mix=self._mix(),
             targets=plan.targets,

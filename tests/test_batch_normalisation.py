@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktransfer import PretrainedImageClassifier, PretrainedImageRegressor
+from sktransfer import PretrainedImageClassifier, PretrainedImageRegressor, cache
 from sktransfer.features import stack
 from sktransfer.training import embed
 from sktransfer.training._solvers import separating_lines
@@ -87,6 +87,16 @@ def test_the_probe_is_fitted_to_embeddings_with_those_statistics(noted):
     slope, offset = separating_lines(notes.embeddings, notes.targets, ones)
     expected = notes.embeddings @ slope.T + offset
     assert_allclose(notes.logits, expected, atol=1e-3)
+
+
+def test_embeddings_that_no_probe_is_fitted_to_are_not_computed(tmp_path):
+    estimator = trained(cache=tmp_path).fit(X, y)
+    stored = f"{estimator.freeze_depth_} of {estimator.n_stages_} stages"
+    (label,) = cache.info(tmp_path).labels
+    assert stored in label
+    # Those of a frozen backbone are.
+    trained(cache=tmp_path, freeze_depth="all").fit(X, y)
+    assert len(cache.info(tmp_path).labels) == 2
 
 
 def test_training_goes_on_with_the_statistics_of_the_last_fit():

@@ -63,8 +63,8 @@ def adapt_statistics(
     Returns
     -------
     data : TrainingData
-        With the embeddings of the network as it is now, if it had any; as given where
-        no batch normalisation trains.
+        With the embeddings of the network as it is now; as given where no batch
+        normalisation trains.
     """
     norms = training_norms(network.train().tail)
     network.eval()
@@ -77,21 +77,32 @@ def adapt_statistics(
     with cumulative_statistics(network.tail), torch.no_grad(), context():
         _show(backbone, cut, network.tail, data, recipe, device)
     network.eval()
-    if data.embeddings is None:
-        return data
-    embeddings = np.empty_like(data.embeddings)
+    embed = functools.partial(_embeddings, backbone, cut, network, data, recipe, device)
+    return dataclasses.replace(data, embed=embed)
+
+
+def _embeddings(
+    backbone: Backbone,
+    cut: Cut,
+    network: FineTunedNetwork,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> np.ndarray:
+    """Return what a network gives its head, (n_samples, n_features) float32."""
+    embeddings = np.empty((len(data), backbone.n_features), dtype=np.float32)
     for indices, found in forward(
         network.headless(),
         backbone,
         cut,
         data.records,
         device=device,
-        context=context,
+        context=autocast(recipe.precision, device),
         batch_size=recipe.batch_size,
         num_workers=recipe.workers_for(data.records),
     ):
         embeddings[indices] = found
-    return dataclasses.replace(data, embeddings=embeddings)
+    return embeddings
 
 
 def _show(

@@ -58,14 +58,13 @@ def fit_probe(
     network : FineTunedNetwork
         On `device`; its head is fitted in place.
     data : TrainingData
-        With embeddings.
+        What to learn from.
     recipe : Recipe
         How to train a head that can't be solved.
     device : torch.device
         Where to compute.
     """
-    assert data.embeddings is not None
-    draws = [data.embeddings]
+    draws = [data.embed()]
     changing = data.augmented
     if changing is not None and changing.changes and not network.released:
         # No gradient step will see changed samples, so the head is shown some.

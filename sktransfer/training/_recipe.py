@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,9 +84,9 @@ class TrainingData:
         What is to be learnt.
     records : sequence of Record or PreparedImages
         What the tail takes of each sample.
-    embeddings : ndarray of shape (n_samples, n_features) or None
-        What the backbone makes of each sample before any stage trains; needed for the
-        probe only.
+    embed : callable
+        Returns what the backbone makes of each sample before any stage trains, an
+        ndarray of shape (n_samples, n_features); called for the probe only.
     augmented : PreparedImages, PreparedTexts or None
         The same samples before the front, changed at random each time they are asked
         for; trained on in place of `records`.
@@ -100,7 +100,7 @@ class TrainingData:
 
     task: Task
     records: Sequence[Record] | PreparedImages
-    embeddings: np.ndarray | None
+    embed: Callable[[], np.ndarray]
     augmented: PreparedImages | PreparedTexts | None
     mix: Mix | None
     targets: np.ndarray
@@ -114,7 +114,7 @@ class TrainingData:
         return dataclasses.replace(
             self,
             records=_taken(self.records, indices),
-            embeddings=None if self.embeddings is None else self.embeddings[indices],
+            embed=lambda: self.embed()[indices],
             augmented=None if self.augmented is None else self.augmented.take(indices),
             targets=self.targets[indices],
             weights=self.weights[indices] / self.weights[indices].mean(),
