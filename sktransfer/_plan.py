@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktransfer._parameters import is_auto
 from sktransfer.backbones import Backbone
 from sktransfer.inputs import ImageSamples, TextSamples
 from sktransfer.training import FineTunedNetwork, Processes, Recipe, Task
@@ -126,10 +124,3 @@ def resolve_freeze_depth(freeze_depth: Any, n_stages: int) -> int:
             )
         return depth + n_stages if depth < 0 else depth
     return round(float(freeze_depth) * n_stages)
-
-
-def with_rate(recipe: Recipe, n_samples: int) -> Recipe:
-    """Return a recipe with a number in place of lr="auto", for so many samples."""
-    if not is_auto(recipe.lr):
-        return recipe
-    return dataclasses.replace(recipe, lr=min(max(1e-6 * n_samples, 1e-4), 5e-4))

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktransfer._estimator import PretrainedEstimator, columns_of
 from sktransfer._fit_tasks import FitTasks
 from sktransfer._parameters import check_parameters
-from sktransfer._plan import ONE_STEP, Plan, Targets, resolve_freeze_depth, with_rate
+from sktransfer._plan import ONE_STEP, Plan, Targets, resolve_freeze_depth
 from sktransfer._resuming import check_start, checkpoint_of
 from sktransfer.backbones import Backbone
 from sktransfer.features import (
@@ -181,7 +181,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
             fitted=columns | wanted.fitted,
             backbone=backbone,
             depth=depth,
-            recipe=with_rate(recipe, len(merged[2])),
+            recipe=recipe,
             start=start,
             seed=processes.agreed(drawn),
             device=device,

@@ -12,8 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 
-from sktransfer._plan import with_rate
-
 N = 24
 
 
@@ -193,20 +191,41 @@ def test_schedules(lr_schedule, course):
     assert_allclose(watch.rates, 0.01 * np.array([0.5, *course]), atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("n_samples", "rate"), [(30, 1e-4), (100, 1e-4), (250, 2.5e-4), (9000, 5e-4)]
-)
-def test_the_rate_chosen_grows_with_the_number_of_samples(n_samples, rate):
-    recipe = with_rate(quick_text(lr="auto")._recipe(), n_samples)
-    assert recipe.lr == pytest.approx(rate)
-    assert with_rate(recipe, 200) == recipe
+def numbered(n_samples):
+    """Return short texts in pairs whose classes have nothing to do with them."""
+    words = ["good", "bad"] * (n_samples // 2)
+    rng = np.random.default_rng(0)
+    return [f"{w} {i}" for i, w in enumerate(words)], rng.integers(0, 2, n_samples)
 
 
-def test_the_rate_chosen_is_for_different_samples():
-    X = [f"{word} {number}" for word in ("good", "bad") for number in range(75)]
-    y = [0, 1] * 75
-    watch = watched(quick_text(lr="auto", max_length=8), X + X[:40], y + y[:40])
-    assert watch.groups[0]["lr"] == pytest.approx(1.5e-4)
+def rate_chosen(X, y, **parameters):
+    watch = watched(quick_text(lr="auto", max_length=8, **parameters), X, y)
+    return watch.groups[0]["lr"]
+
+
+@pytest.mark.parametrize("repeated", [0, 40])
+def test_the_rate_chosen_is_by_what_the_probe_leaves(repeated):
+    X, y = numbered(150)
+    X, y = X + X[:repeated], np.append(y, y[:repeated])
+    probe = quick_text(freeze_depth="all", max_length=8).fit(X, y)
+    right = probe.predict_proba(X)[np.arange(len(y)), y]
+    # As many samples count as there are different ones.
+    expected = 5e-6 * 150 * (1 - right).mean()
+    assert 1.1e-4 < expected < 4.9e-4
+    assert rate_chosen(X, y) == pytest.approx(expected, rel=0.01)
+
+
+def test_little_to_learn_and_much_have_bounds():
+    X, y = numbered(150)
+    told = [
+        f"{text} {'yes' if label else 'no'}" for text, label in zip(X, y, strict=True)
+    ]
+    assert rate_chosen(told, y) == 1e-4
+    assert rate_chosen(*numbered(400)) == 5e-4
+
+
+def test_without_a_probe_the_rate_chosen_is_by_the_samples():
+    assert rate_chosen(*numbered(150), probe=False) == pytest.approx(1.5e-4)
 
 
 def test_a_stage_further_down_learns_more_slowly():

@@ -39,8 +39,9 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         Share of the target that training steps spread over all classes (Szegedy et al.
         2016, section 7).
     lr : float or "auto", default="auto"
-        Peak learning rate of the head and the last stage. "auto" is 1e-6 times the
-        number of different samples, but 1e-4 at least and 5e-4 at most.
+        Peak learning rate of the head and the last stage. "auto" is 5e-6 for each
+        sample to be learnt (1 less the probability that the probe gives to its class,
+        or a fifth without a probe), but 1e-4 at least and 5e-4 at most.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
         (Howard and Ruder 2018, section 3.2).
@@ -80,8 +81,7 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         False starts from a random head.
     select_best : bool, default=False
         Compare the probe with the fine-tuned network on samples held out of the fit,
-        and keep the better: the one with the higher accuracy, or the lower loss where
-        that is the same. Needs `probe`.
+        and keep that of higher accuracy, or if equal of lower loss. Needs `probe`.
     early_stopping : bool, default=False
         Stop when the loss on samples held out of the fit no longer falls, and keep the
         weights of the epoch in which it was least.

@@ -37,8 +37,9 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
     dropout : float, default=0.1
         Share of the embedding that is zeroed at random in each training step.
     lr : float or "auto", default=1e-4
-        Peak learning rate of the head and the last stage. "auto" is 1e-6 times the
-        number of different samples, but 1e-4 at least and 5e-4 at most.
+        Peak learning rate of the head and the last stage. "auto" is 5e-6 for each
+        sample to be learnt (1 - exp(-loss) of the probe, or a fifth without one), but
+        1e-4 at least and 5e-4 at most.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
         (Howard and Ruder 2018, section 3.2).

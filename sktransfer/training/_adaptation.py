@@ -78,7 +78,7 @@ def adapt_statistics(
         _show(backbone, cut, network.tail, data, recipe, device)
     network.eval()
     embed = functools.partial(_embeddings, backbone, cut, network, data, recipe, device)
-    return dataclasses.replace(data, embed=embed)
+    return dataclasses.replace(data, embed=functools.cache(embed))
 
 
 def _embeddings(

@@ -28,6 +28,7 @@ from sktransfer.training._callbacks import (
     WeightAveraging,
 )
 from sktransfer.training._checkpoint import Checkpoint
+from sktransfer.training._chosen_rate import peak_rate
 from sktransfer.training._device import (
     draw_apart,
     kept_randomness,
@@ -168,15 +169,14 @@ class Fit:
         n_epochs : int or None, default=None
             Epochs of the schedule to run; None is all of them.
         """
-        recipe = self.recipe
-        network, training_set = self.begin(data)
+        network, training_set, lr = self.begin(data)
         evaluate = None
         if held_out is not None:
             evaluate = functools.partial(
-                evaluated, self.backbone, self.cut, held_out, recipe, self.device
+                evaluated, self.backbone, self.cut, held_out, self.recipe, self.device
             )
         callbacks = self._callbacks(len(training_set), evaluate)
-        net = self.new_net(network, data, training_set, callbacks, evaluate)
+        net = self.new_net(network, data, training_set, lr, callbacks, evaluate)
         planned = self.planned_epochs if n_epochs is None else n_epochs
         if self.observer is not None:
             self.observer.begin_run("train" if n_epochs is None else "refit", planned)
@@ -187,8 +187,8 @@ class Fit:
             merge_adapters(network)
         return net
 
-    def begin(self, data: TrainingData) -> tuple[FineTunedNetwork, TrainingSet]:
-        """Return a network with a new head, probed if asked for, and its samples."""
+    def begin(self, data: TrainingData) -> tuple[FineTunedNetwork, TrainingSet, float]:
+        """Return a network with its head, probed if asked for, its samples and rate."""
         recipe = self.recipe
         head = build_head(recipe.head, self.backbone.n_features, data.task.n_outputs)
         network = new_network(
@@ -208,14 +208,16 @@ class Fit:
         if recipe.probe:
             fit_probe(self.backbone, self.cut, network, data, recipe, self.device)
         self.processes.start_alike(network)
+        lr = self.processes.agreed(peak_rate(network, data, recipe, self.device))
         records = data.records if data.augmented is None else data.augmented
-        return network, TrainingSet(records, data.targets, data.weights)
+        return network, TrainingSet(records, data.targets, data.weights), lr
 
     def new_net(
         self,
         network: FineTunedNetwork,
         data: TrainingData,
         training_set: TrainingSet,
+        lr: float,
         callbacks: list[Any],
         evaluate: Evaluate | None = None,
     ) -> FineTuningNet:
@@ -237,7 +239,7 @@ class Fit:
             network,
             task=data.task,
             groups={
-                "lr": recipe.lr,
+                "lr": lr,
                 "layer_decay": recipe.layer_decay,
                 "weight_decay": recipe.weight_decay,
             },
@@ -248,7 +250,7 @@ class Fit:
             checkpoint=self.checkpoint if self.planned_epochs else None,
             processes=self.processes,
             optimizer=optimizer_of(recipe.optimizer),
-            lr=recipe.lr,
+            lr=lr,
             max_epochs=recipe.max_epochs,
             batch_size=recipe.step_size,
             n_parts=recipe.gradient_accumulation_steps,

@@ -66,11 +66,11 @@ def losses_at_rates(
         normalises_batches=normalises_batches(data),
     )
     with own_randomness(seed, device):
-        network, training_set = fit.begin(data)
+        network, training_set, lr = fit.begin(data)
         losses = _Losses(len(rates), smoothing, _cost_of_nothing(data))
         growth = [rate / rates[0] for rate in rates]
         callbacks = [losses, RateSchedule(growth.__getitem__)]
-        net = fit.new_net(network, data, training_set, callbacks)
+        net = fit.new_net(network, data, training_set, lr, callbacks)
         n_batches = fit.count_batches(len(training_set))
         net.take_steps(training_set, math.ceil(len(rates) / n_batches))
     return losses.found, losses.smoothed

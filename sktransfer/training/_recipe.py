@@ -22,7 +22,7 @@ class Recipe:
 
     head: Head
     dropout: float
-    lr: float
+    lr: float | str
     layer_decay: float
     weight_decay: float
     l2_sp: float
