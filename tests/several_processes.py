@@ -41,7 +41,6 @@ class Rows(Callback):
 
 def text(**parameters):
     settings = {
-        "backbone": os.environ["BACKBONE"],
         "device": "accelerate",
         "dropout": 0.0,
         "precision": "float32",

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from test_where_it_runs import minilm_without_dropout
 
 from sktransfer import PretrainedTextClassifier
 
@@ -28,7 +27,6 @@ def run(folder, jobs, how=()):
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
             "OMP_NUM_THREADS": "1",
-            "BACKBONE": minilm_without_dropout(),
             "CHECKPOINTS": str(folder / "checkpoints"),
         },
         capture_output=True,

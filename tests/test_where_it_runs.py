@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import json
-import shutil
-import tempfile
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +17,9 @@ from sktransfer import (
     PretrainedImageEmbedder,
     PretrainedTextRegressor,
 )
-from sktransfer.backbones._packages import find_packaged
 from sktransfer.model_selection import lr_range_test
 
 N = 30
-MINILM = find_packaged("sentence-transformers/all-MiniLM-L6-v2")
 #: What bfloat16 and another order of additions leave the same.
 CLOSE = {"rtol": 0, "atol": 2e-5}
 
@@ -37,24 +29,9 @@ def texts(n=N):
     return data.X[:n], data.y[:n]
 
 
-@functools.cache
-def minilm_without_dropout() -> str:
-    """Return a folder with MiniLM that does not draw: parts would in another order."""
-    folder = tempfile.mkdtemp(prefix="sktransfer-tests-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copytree(MINILM.folder, folder, dirs_exist_ok=True)
-    file = Path(folder) / "config.json"
-    config = json.loads(file.read_text())
-    chances = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    assert all(config[name] > 0 for name in chances)
-    file.write_text(json.dumps(config | dict.fromkeys(chances, 0.0)))
-    return folder
-
-
 def quick(**parameters):
     """Return a classifier of texts without dropout."""
     chosen = {
-        "backbone": minilm_without_dropout(),
         "freeze_depth": -1,
         "dropout": 0.0,
         "lr": 1e-3,
@@ -512,7 +489,6 @@ def test_numbers_in_little_memory():
     X, y = texts()
     target = (y == "sports").astype(float)
     chosen = {"max_length": 24, "random_state": 0, "freeze_depth": -1}
-    chosen["backbone"] = minilm_without_dropout()
     sizes = {"batch_size": 4, "gradient_accumulation_steps": 4}
     whole = PretrainedTextRegressor(**chosen, dropout=0.0).fit(X, target)
     parts = PretrainedTextRegressor(

@@ -35,7 +35,8 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         What turns embeddings into one output a class. A callable gets `(n_features,
         n_outputs)` and returns a `torch.nn.Module`.
     dropout : float, default=0.1
-        Share of the embedding that is zeroed at random in each training step.
+        Share of the embedding that is zeroed at random in each training step. The
+        backbone's own dropout stays off.
     label_smoothing : float, default=0.0
         Share of the target that training steps spread over all classes (Szegedy et al.
         2016, section 7).
@@ -87,8 +88,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         Stop when the loss on samples held out of the fit no longer falls, and keep the
         weights of the epoch in which it was least.
     validation_fraction : float, default=0.2
-        Share of the samples that `early_stopping` and `select_best` hold out, of each
-        class alike.
+        Share of each class that `early_stopping` and `select_best` hold out.
     n_iter_no_change : int, default=3
         Epochs without a lower loss after which `early_stopping` ends training.
     tol : float, default=1e-4

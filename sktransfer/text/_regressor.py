@@ -35,7 +35,8 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         absolute value, for the median; or Huber's mixture of both, which outliers
         hardly move (Huber 1981, section 4.5; squares up to 1.35).
     dropout : float, default=0.1
-        Share of the embedding that is zeroed at random in each training step.
+        Share of the embedding that is zeroed at random in each training step. The
+        backbone's own dropout stays off.
     lr : float or "auto", default=1e-4
         Peak learning rate of the head and the last stage. "auto" is 5e-6 for each
         sample to be learnt (1 - exp(-loss) of the probe, or a fifth without one), but

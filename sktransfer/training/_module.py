@@ -68,7 +68,7 @@ class FineTunedNetwork(nn.Module):
     @property
     def released(self) -> bool:
         """Whether any stage of the backbone trains."""
-        return any(p.requires_grad for p in self.tail.parameters())
+        return _trains(self.tail)
 
     def forward(self, **batch: torch.Tensor) -> torch.Tensor:
         """Return logits, (n_samples, n_outputs)."""
@@ -103,23 +103,20 @@ class FineTunedNetwork(nn.Module):
         return whole.requires_grad_(False)
 
     def train(self, mode: bool = True) -> FineTunedNetwork:
-        """Set training mode where something trains; frozen parts stay as they are.
+        """Set training mode, for the head and batch normalisation in released stages.
 
-        In released stages batch normalisation takes the statistics of each batch, if
-        the task allows it, and moves those for predictions along: those of the
-        pretraining fit images unlike its own badly.
+        The latter takes the statistics of each batch, if the task allows it, and moves
+        those for predictions along: those of the pretraining fit images unlike its own
+        badly. Dropout and stochastic depth of the backbone stay off: in a few epochs
+        they gain nothing, and their random numbers take time.
         """
         if mode and self.training:
             return self  # Asked for before each step.
         super().train(mode)
-        if mode:
-            if not self.released:
-                self.tail.eval()
-            still = _still(self.tail)
-            if not self.normalises_batches:
-                still += batch_norms(self.tail)
-            for module in still:
-                module.eval()
+        self.tail.eval()
+        if mode and self.normalises_batches:
+            for norm in batch_norms(self.tail):
+                norm.train(_trains(norm))
         return self
 
 
@@ -130,29 +127,9 @@ def embed(tail: nn.Module, **batch: torch.Tensor) -> torch.Tensor:
     return embeddings if windows is None else mean_of_windows(embeddings, windows)
 
 
-def _still(tail: nn.Module) -> list[nn.Module]:
-    """Return the parts of a tail that compute in training as they do afterwards.
-
-    Where an architecture can't be cut, the frozen stages are in the tail too. What has
-    no parameters, such as dropout, belongs to them if it is registered before the first
-    part that trains.
-    """
-    still: list[nn.Module] = []
-    trains = {module: _training_share(module) for module in tail.modules()}
-    has_frozen = trains[tail] not in (1.0, None)
-    starts = [m for m in tail.modules() if trains[m] == 1.0] if has_frozen else []
-    before = bool(starts)
-    for module, share in trains.items():
-        before = before and module is not starts[0]
-        if share == 0.0 or (before and share is None):
-            still.append(module)
-    return still
-
-
-def _training_share(module: nn.Module) -> float | None:
-    """Return the share of a module's parameters that train; None if it has none."""
-    trains = [parameter.requires_grad for parameter in module.parameters()]
-    return sum(trains) / len(trains) if trains else None
+def _trains(module: nn.Module) -> bool:
+    """Say whether a module has weights that train."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def new_network(

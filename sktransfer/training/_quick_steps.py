@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -20,17 +19,14 @@ _QUICK_SIDE = 3
 class QuickSteps(TorchFunctionMode):
     """Within this context some functions are computed otherwise than torch does it.
 
-    Values and gradients are the same but for rounding, which is never coarser, and for
-    the random numbers that dropout draws. `python -m benchmarks.steps` prints what
-    each of these is worth.
+    Values and gradients are the same but for rounding, which is never coarser.
+    `python -m benchmarks.steps` prints what each of these is worth.
 
     - Depthwise convolutions: the gradient of a filter wider than 3 pixels is a naive
       loop in oneDNN, and so is that of a strided convolution's input in bfloat16.
       EfficientNets, MobileNets and ConvNeXts are made of such convolutions.
     - Attention in bfloat16: its gradient is slower than in float32, which is what it is
-      computed in here. With dropout torch takes a detour.
-    - Dropout: most of its time goes into random numbers. 16 bits are drawn for each
-      value instead of 64, so that its probability is rounded to a 65536th.
+      computed in here.
     """
 
     def __torch_function__(
@@ -42,8 +38,6 @@ class QuickSteps(TorchFunctionMode):
                 return _conv2d(*args, **kwargs)
             if func is F.scaled_dot_product_attention:
                 return _attention(*args, **kwargs)
-            if func is F.dropout:
-                return _dropout(*args, **kwargs)
         return func(*args, **kwargs)
 
 
@@ -151,48 +145,13 @@ def _attention(
     key: torch.Tensor,
     value: torch.Tensor,
     attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    *,
-    scale: float | None = None,
-    enable_gqa: bool = False,
+    *args: Any,
+    **kwargs: Any,
 ) -> torch.Tensor:
     """Compute attention in float32; the result is in the precision of the query."""
-    q, k, v = query.float(), key.float(), value.float()
     if attn_mask is not None and attn_mask.is_floating_point():
         attn_mask = attn_mask.float()
+    inputs = query.float(), key.float(), value.float(), attn_mask
     with torch.autocast(query.device.type, enabled=False):
-        if not dropout_p or is_causal or enable_gqa:
-            attended = F.scaled_dot_product_attention(
-                *(q, k, v, attn_mask, dropout_p, is_causal),
-                scale=scale,
-                enable_gqa=enable_gqa,
-            )
-        else:
-            scores = q * (q.shape[-1] ** -0.5 if scale is None else scale)
-            scores = _masked(scores @ k.transpose(-2, -1), attn_mask)
-            attended = _dropout(scores.softmax(-1), dropout_p) @ v
+        attended = F.scaled_dot_product_attention(*inputs, *args, **kwargs)
     return attended.to(query.dtype)
-
-
-def _masked(scores: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    if mask is None:
-        return scores
-    # Not infinite: a row that is masked as a whole would become undefined.
-    least = torch.finfo(scores.dtype).min / 2
-    if mask.dtype is torch.bool:
-        return scores.masked_fill(~mask, least)
-    return scores + mask.clamp_min(least)
-
-
-def _dropout(
-    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> torch.Tensor:
-    if not training or not 0 < p < 1:
-        return F.dropout(input, p, training, inplace)
-    bits = torch.empty(math.ceil(input.numel() / 4), dtype=torch.int64)
-    # All 64 bits are random, so that the four numbers in them are.
-    lanes = bits.random_(-(2**63), None).view(torch.int16)[: input.numel()]
-    kept = lanes >= round(2**16 * p) - 2**15
-    noise = kept.view(input.shape).to(input.dtype).mul_(1 / (1 - p))
-    return input.mul_(noise) if inplace else input * noise
