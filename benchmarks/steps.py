@@ -36,11 +36,10 @@ def image_network(name: str) -> Callable[[], torch.Tensor]:
 
 def text_network() -> Callable[[], torch.Tensor]:
     """Return a forward pass of 16 texts of 32 tokens, the size of MiniLM-L6."""
-    rates = dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), 0.0)
     sizes = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6}
-    network: nn.Module = BertModel(BertConfig(num_attention_heads=12, **sizes, **rates))
+    network: nn.Module = BertModel(BertConfig(num_attention_heads=12, **sizes))
     tokens = torch.randint(1000, (16, 32))
-    return lambda: network.train()(tokens).last_hidden_state
+    return lambda: network.eval()(tokens).last_hidden_state
 
 
 NETWORKS: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {

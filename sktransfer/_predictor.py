@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import abstractmethod
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -30,6 +30,7 @@ from sktransfer.training import (
     FineTunedNetwork,
     FineTuningNet,
     Mix,
+    Once,
     Recipe,
     TrainingData,
     autocast,
@@ -204,7 +205,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         data = TrainingData(
             task=plan.task,
             records=records,
-            embed=cache(embed),
+            embed=Once(embed),
             augmented=self._augmented(plan.samples, backbone),
             mix=self._mix(),
             targets=plan.targets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 
 import numpy as np
 import pytest
@@ -191,41 +192,18 @@ def test_schedules(lr_schedule, course):
     assert_allclose(watch.rates, 0.01 * np.array([0.5, *course]), atol=1e-9)
 
 
-def numbered(n_samples):
-    """Return short texts in pairs whose classes have nothing to do with them."""
-    words = ["good", "bad"] * (n_samples // 2)
-    rng = np.random.default_rng(0)
-    return [f"{w} {i}" for i, w in enumerate(words)], rng.integers(0, 2, n_samples)
+class Pickling(Callback):
+    """Keeps what a net is after an epoch, as skorch's `Checkpoint` can."""
+
+    def on_epoch_end(self, net, **kwargs):
+        self.pickled = pickle.dumps(net)
 
 
-def rate_chosen(X, y, **parameters):
-    watch = watched(quick_text(lr="auto", max_length=8, **parameters), X, y)
-    return watch.groups[0]["lr"]
-
-
-@pytest.mark.parametrize("repeated", [0, 40])
-def test_the_rate_chosen_is_by_what_the_probe_leaves(repeated):
-    X, y = numbered(150)
-    X, y = X + X[:repeated], np.append(y, y[:repeated])
-    probe = quick_text(freeze_depth="all", max_length=8).fit(X, y)
-    right = probe.predict_proba(X)[np.arange(len(y)), y]
-    # As many samples count as there are different ones.
-    expected = 5e-6 * 150 * (1 - right).mean()
-    assert 1.1e-4 < expected < 4.9e-4
-    assert rate_chosen(X, y) == pytest.approx(expected, rel=0.01)
-
-
-def test_little_to_learn_and_much_have_bounds():
-    X, y = numbered(150)
-    told = [
-        f"{text} {'yes' if label else 'no'}" for text, label in zip(X, y, strict=True)
-    ]
-    assert rate_chosen(told, y) == 1e-4
-    assert rate_chosen(*numbered(400)) == 5e-4
-
-
-def test_without_a_probe_the_rate_chosen_is_by_the_samples():
-    assert rate_chosen(*numbered(150), probe=False) == pytest.approx(1.5e-4)
+def test_a_watched_net_can_be_pickled_while_it_trains():
+    estimator = quick_text(early_stopping=True, refit=False, callbacks=[Pickling()])
+    estimator.fit(*texts())
+    (kept,) = [c for _, c in estimator.net_.callbacks_ if isinstance(c, Pickling)]
+    assert len(pickle.loads(kept.pickled).history) == estimator.n_iter_
 
 
 def test_a_stage_further_down_learns_more_slowly():

@@ -19,7 +19,6 @@ from torch import nn
 
 from sktransfer import PretrainedImageClassifier
 from sktransfer.backbones import _deferred, _load
-from sktransfer.training import FineTunedNetwork
 
 KINDS = {"text": text_classifier, "image": image_classifier}
 STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
@@ -85,45 +84,6 @@ class Small(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.top(self.block(self.stem(x)))
-
-
-class Apart(Small):
-    """The same layers; those without parameters stand beside the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        layers = {}
-        for name in self.stages:
-            for index, layer in enumerate(getattr(self, name)):
-                layers[f"{name}{index}"] = layer
-            delattr(self, name)
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-        self.stages = [name for name in layers if name[-1] in "01"]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        for name in ("stem", "block", "top"):
-            for index in range(4):
-                x = getattr(self, f"{name}{index}")(x)
-        return x
-
-
-def test_only_batch_normalisation_in_released_stages_is_in_training_mode():
-    network = Apart()
-    frozen = {name: 0 for name, _ in network.named_parameters()}
-    stage_of = frozen | {n: 2 for n in frozen if n.startswith("top")}
-    trained = FineTunedNetwork(
-        network, nn.Linear(16, 2), dropout=0.1, depth=0, stage_of=stage_of,
-        freeze_depth=2,
-    )  # fmt: skip
-    trained.train()
-    on = {name for name, module in network.named_children() if module.training}
-    assert on == {"top1"}
-    assert trained.training and trained.dropout.training and trained.head.training
-    trained.release(0)
-    trained.train()
-    on = {name for name, module in network.named_children() if module.training}
-    assert on == {"stem1", "block1", "top1"}
 
 
 class Branching(Small):

@@ -443,7 +443,7 @@ def test_recomputed_activations_change_nothing(freeze_depth, precision):
         chosen = {"freeze_depth": freeze_depth, "precision": precision, "lr": 1e-3}
         plain = quickly(**chosen).fit(X_fit, y_fit)
         again = quickly(**chosen, gradient_checkpointing=True).fit(X_fit, y_fit)
-        # Dropout has drawn the same numbers.
+        # Dropout of the embedding has drawn the same numbers.
         found, expected = again.predict_proba(X_fit), plain.predict_proba(X_fit)
         assert_allclose(found, expected, atol=1e-5)
         assert_array_equal(again.history_["train_loss"], plain.history_["train_loss"])

@@ -10,7 +10,7 @@ from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._processes import Processes, launched
 from sktransfer.training._rates import losses_at_rates
-from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._recipe import Once, Recipe, TrainingData
 from sktransfer.training._reporting import Snapshot
 from sktransfer.training._tasks import (
     Multiclass,
@@ -29,6 +29,7 @@ __all__ = [
     "Multiclass",
     "Multilabel",
     "Multitask",
+    "Once",
     "Processes",
     "Recipe",
     "Regression",

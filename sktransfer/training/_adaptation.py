@@ -14,7 +14,7 @@ from sktransfer.features import current_room, part_of_batch, tail_batches
 from sktransfer.training._device import autocast
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork, embed
-from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._recipe import Once, Recipe, TrainingData
 from sktransfer.training._statistics import (
     cumulative_statistics,
     statistics_of,
@@ -66,22 +66,20 @@ def adapt_statistics(
         With the embeddings of the network as it is now; as given where no batch
         normalisation trains.
     """
-    norms = training_norms(network.train().tail)
+    network.train()
+    norms = training_norms(network.tail)
+    context = autocast(recipe.precision, device)
+    with cumulative_statistics(network.tail), torch.no_grad(), context():
+        if norms:
+            _show(backbone, cut, network.tail, data, recipe, device)
     network.eval()
     if not norms:
         return data
-    # Nothing else is as in training: dropout would change what is measured.
-    for norm in norms:
-        norm.train()
-    context = autocast(recipe.precision, device)
-    with cumulative_statistics(network.tail), torch.no_grad(), context():
-        _show(backbone, cut, network.tail, data, recipe, device)
-    network.eval()
-    embed = functools.partial(_embeddings, backbone, cut, network, data, recipe, device)
-    return dataclasses.replace(data, embed=functools.cache(embed))
+    how = backbone, cut, network, data, recipe, device
+    return dataclasses.replace(data, embed=Once(functools.partial(_embed_again, *how)))
 
 
-def _embeddings(
+def _embed_again(
     backbone: Backbone,
     cut: Cut,
     network: FineTunedNetwork,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
+from sktransfer.features import current_room
 from sktransfer.training._module import FineTunedNetwork
 from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._tasks import Multiclass, Multilabel, Multitask, Task
 
 #: Rate for each sample that is still to be learnt.
 _RATE = 5e-6
@@ -23,9 +27,9 @@ def peak_rate(
 ) -> float:
     """Return a recipe's learning rate; "auto" is by how much there is to be learnt.
 
-    Steps of AdamW are as large where hardly anything is left to be learnt, and then
-    they harm. What a sample leaves is 1 - exp(-loss): 1 less the probability that the
-    probe gives to its class.
+    Steps of AdamW are no smaller where hardly anything is left, and then they harm.
+    What a sample leaves is 1 - exp(-loss): 1 less the probability that the probe gives
+    to its class.
 
     Parameters
     ----------
@@ -41,7 +45,7 @@ def peak_rate(
     if not isinstance(recipe.lr, str):
         return recipe.lr
     left = _TYPICAL_SHARE * len(data)
-    if recipe.probe:
+    if recipe.probe and recipe.max_epochs and network.released:
         left = _left_by_the_head(network, data, device)
     return min(max(_RATE * left, _LOWEST), _HIGHEST)
 
@@ -49,8 +53,23 @@ def peak_rate(
 def _left_by_the_head(
     network: FineTunedNetwork, data: TrainingData, device: torch.device
 ) -> float:
-    with torch.inference_mode():
-        outputs = network.head(torch.from_numpy(data.embed()).to(device)).cpu()
-    losses = data.task.losses(outputs, torch.from_numpy(data.targets))
+    embeddings = torch.from_numpy(data.embeddings())
+
+    def compute(start: int, stop: int) -> torch.Tensor:
+        with torch.inference_mode():
+            outputs: torch.Tensor = network.head(embeddings[start:stop].to(device))
+            return outputs.cpu()
+
+    outputs = torch.cat(current_room().run("head", len(data), compute))
+    losses = _sharp(data.task).losses(outputs, torch.from_numpy(data.targets))
     left = -torch.expm1(-losses).double()
     return float(left @ torch.from_numpy(data.weights).double())
+
+
+def _sharp(task: Task) -> Task:
+    """Return a task without label smoothing, with which no loss is ever 0."""
+    if isinstance(task, Multitask):
+        return Multitask(tuple(replace(c, label_smoothing=0.0) for c in task.columns))
+    if isinstance(task, Multiclass | Multilabel):
+        return replace(task, label_smoothing=0.0)
+    return task

@@ -38,7 +38,12 @@ from sktransfer.training._device import (
 from sktransfer.training._evaluation import evaluated
 from sktransfer.training._heads import build_head
 from sktransfer.training._lora import add_adapters, merge_adapters
-from sktransfer.training._module import FineTunedNetwork, l2_sp, new_network
+from sktransfer.training._module import (
+    FineTunedNetwork,
+    l2_sp,
+    new_network,
+    take_over,
+)
 from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import optimizer_of
 from sktransfer.training._probe import fit_probe
@@ -102,13 +107,15 @@ def fine_tune(
     with own_randomness(seed, device):
         if watches:
             kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
-            net = fit.run(data.take(kept), data.take(held_out))
+            # A net that is pickled meanwhile has the latter in it.
+            watched = dataclasses.replace(data.take(held_out), embed=None)
+            net = fit.run(data.take(kept), watched)
         else:
             net = fit.run(data)
     if watches and recipe.refit:
         # Its random numbers are the same if the first run was gone on with.
         with own_randomness(seed + 1, device):
-            refitted = fit.again().run(data, n_epochs=net.best_epoch)
+            refitted = fit.again(lr=net.lr).run(data, n_epochs=net.best_epoch)
         net = refitted.with_story_of(net)
     fit.forget()
     return net
@@ -138,12 +145,12 @@ class Fit:
         """Return how many training steps an epoch has."""
         return count_batches(n_samples, self.recipe.step_size, self.processes.count)
 
-    def again(self) -> Fit:
+    def again(self, **changes: Any) -> Fit:
         """Return the fit for a second run, which the user's callbacks don't see."""
         checkpoint = self.checkpoint
         if checkpoint is not None:
             checkpoint = dataclasses.replace(checkpoint, key=f"{checkpoint.key}-refit")
-        recipe = dataclasses.replace(self.recipe, callbacks=None)
+        recipe = dataclasses.replace(self.recipe, callbacks=None, **changes)
         return dataclasses.replace(self, recipe=recipe, checkpoint=checkpoint)
 
     def forget(self) -> None:
@@ -196,7 +203,7 @@ class Fit:
         )
         network.normalises_batches = self.normalises_batches
         if self.start is not None:
-            _take_over(network, self.start)
+            take_over(network, self.start)
         if recipe.trainable == "lora" and network.released:
             add_adapters(network, recipe.lora_rank)
             network.release(self.freeze_depth)
@@ -279,22 +286,3 @@ class Fit:
             callbacks.append(Report(self.observer, undisturbed))
         # Callbacks have a state, and a fit leaves the estimator's parameters alone.
         return [*callbacks, *copy.deepcopy(recipe.callbacks or [])]
-
-
-def _take_over(network: FineTunedNetwork, start: FineTunedNetwork) -> None:
-    """Give a new network the weights of another one, whose tail is the same."""
-    given, weights = start.state_dict(), network.state_dict()
-    new, old = ({n: w.shape for n, w in each.items()} for each in (weights, given))
-    if new != old:
-        raise ValueError(
-            "Training goes on (warm_start=True, or partial_fit) with the head of the "
-            f"last fit. The 'head' parameter is another one now: its weights are "
-            f"{_heads(new)}, and those of the last fit {_heads(old)}. Leave it as it "
-            "was, or set warm_start=False."
-        )
-    network.load_state_dict(given)
-
-
-def _heads(shapes: dict[str, torch.Size]) -> list[tuple[int, ...]]:
-    """Return the shapes of the head's weights."""
-    return [tuple(shape) for name, shape in shapes.items() if name.startswith("head.")]

@@ -73,6 +73,7 @@ def merge_adapters(network: FineTunedNetwork) -> None:
         network.tail.set_submodule(name, module.get_base_layer())
     network.stage_of = {_original(n): stage for n, stage in network.stage_of.items()}
     network.adapted = False
+    network.eval()
 
 
 def _original(name: str) -> str:

@@ -115,8 +115,16 @@ class FineTunedNetwork(nn.Module):
         super().train(mode)
         self.tail.eval()
         if mode and self.normalises_batches:
+            whole = all(p.requires_grad for p in self.tail.parameters())
             for norm in batch_norms(self.tail):
-                norm.train(_trains(norm))
+                norm.training = whole or _trains(norm)
+        for module in self.tail.modules():
+            if isinstance(module, nn.RNNBase):
+                # cuDNN computes no gradients in evaluation mode.
+                module.training = mode and _trains(module)
+            elif isinstance(module, nn.TransformerEncoderLayer):
+                # In evaluation mode torch reads the weights past their adapters.
+                module.training = self.adapted
         return self
 
 
@@ -211,3 +219,22 @@ def _half_distance(
 ) -> torch.Tensor:
     squares = [(weights - start).square().sum() for weights, start in pairs]
     return strength / 2 * torch.stack(squares).sum()
+
+
+def take_over(network: FineTunedNetwork, start: FineTunedNetwork) -> None:
+    """Give a new network the weights of another one, whose tail is the same."""
+    given, weights = start.state_dict(), network.state_dict()
+    new, old = ({n: w.shape for n, w in each.items()} for each in (weights, given))
+    if new != old:
+        raise ValueError(
+            "Training goes on (warm_start=True, or partial_fit) with the head of the "
+            f"last fit. The 'head' parameter is another one now: its weights are "
+            f"{_heads(new)}, and those of the last fit {_heads(old)}. Leave it as it "
+            "was, or set warm_start=False."
+        )
+    network.load_state_dict(given)
+
+
+def _heads(shapes: dict[str, torch.Size]) -> list[tuple[int, ...]]:
+    """Return the shapes of the head's weights."""
+    return [tuple(shape) for name, shape in shapes.items() if name.startswith("head.")]

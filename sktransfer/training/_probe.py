@@ -64,7 +64,7 @@ def fit_probe(
     device : torch.device
         Where to compute.
     """
-    draws = [data.embed()]
+    draws = [data.embeddings()]
     changing = data.augmented
     if changing is not None and changing.changes and not network.released:
         # No gradient step will see changed samples, so the head is shown some.

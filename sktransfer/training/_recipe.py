@@ -74,6 +74,25 @@ class Recipe:
         return self.max_epochs if releases or not self.probe else 0
 
 
+class Once:
+    """A function without arguments that is called once, and then forgotten.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns an array.
+    """
+
+    def __init__(self, compute: Callable[[], np.ndarray]) -> None:
+        self._compute: Callable[[], np.ndarray] | None = compute
+        self._found = np.empty(0)
+
+    def __call__(self) -> np.ndarray:
+        if self._compute is not None:
+            self._found, self._compute = self._compute(), None
+        return self._found
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What there is to learn from.
@@ -84,7 +103,7 @@ class TrainingData:
         What is to be learnt.
     records : sequence of Record or PreparedImages
         What the tail takes of each sample.
-    embed : callable
+    embed : callable or None
         Returns what the backbone makes of each sample before any stage trains, an
         ndarray of shape (n_samples, n_features); called for the probe only.
     augmented : PreparedImages, PreparedTexts or None
@@ -100,7 +119,7 @@ class TrainingData:
 
     task: Task
     records: Sequence[Record] | PreparedImages
-    embed: Callable[[], np.ndarray]
+    embed: Callable[[], np.ndarray] | None
     augmented: PreparedImages | PreparedTexts | None
     mix: Mix | None
     targets: np.ndarray
@@ -109,12 +128,17 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.weights)
 
+    def embeddings(self) -> np.ndarray:
+        """Return what `embed` does."""
+        assert self.embed is not None
+        return self.embed()
+
     def take(self, indices: np.ndarray) -> TrainingData:
         """Return the samples at `indices`; the weights' mean is 1 again."""
         return dataclasses.replace(
             self,
             records=_taken(self.records, indices),
-            embed=lambda: self.embed()[indices],
+            embed=lambda: self.embeddings()[indices],
             augmented=None if self.augmented is None else self.augmented.take(indices),
             targets=self.targets[indices],
             weights=self.weights[indices] / self.weights[indices].mean(),

@@ -99,8 +99,8 @@ def _is_compound(module: nn.Module) -> bool:
 def recomputing(blocks: Sequence[nn.Module], context: MakeContext) -> Iterator[None]:
     """Within this context blocks keep only what goes into them for the backward pass.
 
-    Chen et al. 2016, "Training deep nets with sublinear memory cost". Dropout draws the
-    same numbers again.
+    Chen et al. 2016, "Training deep nets with sublinear memory cost". What draws random
+    numbers draws the same ones again.
 
     Parameters
     ----------

@@ -81,9 +81,9 @@ def statistics_of(n_samples: int, network: nn.Module) -> Iterator[None]:
     """
     with contextlib.ExitStack() as afterwards, contextlib.ExitStack() as unless_done:
         for norm in training_norms(network):
-            afterwards.callback(norm.train)
+            afterwards.callback(setattr, norm, "training", True)
             if n_samples < _SMALLEST_BATCH:
-                norm.eval()
+                norm.training = False
             else:
                 unless_done.callback(norm.load_state_dict, _copied(norm))
         yield
