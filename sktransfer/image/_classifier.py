@@ -41,9 +41,9 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         Share of the target that training steps spread over all classes (Szegedy et al.
         2016, section 7).
     lr : float or "auto", default=5e-4
-        Peak learning rate of the head and the last stage. "auto" is 5e-6 for each
-        sample to be learnt (1 less the probability that the probe gives to its class,
-        or a fifth without a probe), but 1e-4 at least and 5e-4 at most.
+        Peak learning rate of the head and the last stage. "auto" is 5e-6 times what is
+        left to be learnt, within 1e-4 and 5e-4. A sample leaves 1 less the probability
+        that the probe gives to its class; a fifth without a probe.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
         (Howard and Ruder 2018, section 3.2).
@@ -71,8 +71,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         `freeze_depth` (Howard and Ruder 2018, section 3.3).
     weight_averaging : bool, default=False
         Keep the mean of the weights after each step of the second half of training
-        (Izmailov et al. 2018, section 3.2). Not with `early_stopping`, which keeps
-        those of one epoch.
+        (Izmailov et al. 2018, section 3.2). Not with `early_stopping`.
     max_epochs : int, default=5
         Passes over the training samples; 0 leaves the probe as the result.
     probe : bool, default=True
@@ -83,12 +82,13 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         False starts from a random head.
     select_best : bool, default=False
         Compare the probe with the fine-tuned network on samples held out of the fit,
-        and keep that of higher accuracy, or if equal of lower loss. Needs `probe`.
+        and keep the more accurate; of two alike, that of lower loss. Needs `probe`.
     early_stopping : bool, default=False
         Stop when the loss on samples held out of the fit no longer falls, and keep the
         weights of the epoch in which it was least.
     validation_fraction : float, default=0.2
-        Share of each class that `early_stopping` and `select_best` hold out.
+        Share of the samples that `early_stopping` and `select_best` hold out; of each
+        class alike, if a sample has one label.
     n_iter_no_change : int, default=3
         Epochs without a lower loss after which `early_stopping` ends training.
     tol : float, default=1e-4

@@ -38,9 +38,9 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         Share of the embedding that is zeroed at random in each training step. The
         backbone's own dropout stays off.
     lr : float or "auto", default=1e-4
-        Peak learning rate of the head and the last stage. "auto" is 5e-6 for each
-        sample to be learnt (1 - exp(-loss) of the probe, or a fifth without one), but
-        1e-4 at least and 5e-4 at most.
+        Peak learning rate of the head and the last stage. "auto" is 5e-6 times what is
+        left to be learnt, within 1e-4 and 5e-4. A sample leaves 1 - exp(-loss of the
+        probe); a fifth without a probe.
     layer_decay : float, default=0.8
         A stage one further down learns at this multiple of the rate of the one above
         (Howard and Ruder 2018, section 3.2).
@@ -68,8 +68,7 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         `freeze_depth` (Howard and Ruder 2018, section 3.3).
     weight_averaging : bool, default=False
         Keep the mean of the weights after each step of the second half of training
-        (Izmailov et al. 2018, section 3.2). Not with `early_stopping`, which keeps
-        those of one epoch.
+        (Izmailov et al. 2018, section 3.2). Not with `early_stopping`.
     max_epochs : int, default=3
         Passes over the training samples; 0 leaves the probe as the result.
     probe : bool, default=True
