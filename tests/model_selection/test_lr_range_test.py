@@ -181,9 +181,13 @@ def test_regressors(kind, texts):
         X, target = textures().X, (textures().y == "grass").astype(float)
         regressor = PretrainedImageRegressor(image_size=64)
     regressor.set_params(freeze_depth=-1, probe=False, random_state=0, max_epochs=10)
-    found = lr_range_test(regressor, X, 1000 * target)
-    regressor.set_params(lr=found.suggestion).fit(X, 1000 * target)
-    assert regressor.score(X, 1000 * target) > 0.3
+    found, scaled = (lr_range_test(regressor, X, k * target) for k in (1, 1000))
+    assert scaled.suggestion == pytest.approx(found.suggestion, rel=0.2)
+    at_rates = [
+        clone(regressor).set_params(lr=rate).fit(X, target).score(X, target)
+        for rate in (found.suggestion / 30, found.suggestion)
+    ]
+    assert at_rates[1] > max(0, at_rates[0]) + 0.1
 
 
 def test_weights_count(texts):
