@@ -12,7 +12,7 @@ from torch import nn
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import current_room, part_of_batch, tail_batches
 from sktransfer.training._device import autocast
-from sktransfer.training._forward import forward
+from sktransfer.training._evaluation import outputs_of
 from sktransfer.training._module import FineTunedNetwork, embed
 from sktransfer.training._recipe import Once, Recipe, TrainingData
 from sktransfer.training._statistics import (
@@ -75,32 +75,8 @@ def adapt_statistics(
     network.eval()
     if not norms:
         return data
-    how = backbone, cut, network, data, recipe, device
-    return dataclasses.replace(data, embed=Once(functools.partial(_embed_again, *how)))
-
-
-def _embed_again(
-    backbone: Backbone,
-    cut: Cut,
-    network: FineTunedNetwork,
-    data: TrainingData,
-    recipe: Recipe,
-    device: torch.device,
-) -> np.ndarray:
-    """Return what a network gives its head, (n_samples, n_features) float32."""
-    embeddings = np.empty((len(data), backbone.n_features), dtype=np.float32)
-    for indices, found in forward(
-        network.headless(),
-        backbone,
-        cut,
-        data.records,
-        device=device,
-        context=autocast(recipe.precision, device),
-        batch_size=recipe.batch_size,
-        num_workers=recipe.workers_for(data.records),
-    ):
-        embeddings[indices] = found
-    return embeddings
+    how = network.headless(), backbone, cut, data, recipe, device
+    return dataclasses.replace(data, embed=Once(functools.partial(outputs_of, *how)))
 
 
 def _show(

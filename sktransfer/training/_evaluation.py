@@ -1,4 +1,4 @@
-"""How good a network is on samples that it is not trained on."""
+"""What a network makes of samples, and how good that is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,43 @@ import torch
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.training._device import autocast
 from sktransfer.training._forward import forward
+from sktransfer.training._module import FineTunedNetwork
 from sktransfer.training._net import FineTuningNet
 from sktransfer.training._recipe import Recipe, TrainingData
+
+
+def outputs_of(
+    network: FineTunedNetwork,
+    backbone: Backbone,
+    cut: Cut,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> np.ndarray:
+    """Return a network's outputs, (n_samples, n_outputs) float32.
+
+    Parameters
+    ----------
+    network : FineTunedNetwork
+        On `device`, in evaluation mode.
+    backbone, cut, data, recipe, device
+        As in `evaluated`.
+    """
+    indices, found = zip(
+        *forward(
+            network,
+            backbone,
+            cut,
+            data.records,
+            device=device,
+            context=autocast(recipe.precision, device),
+            batch_size=recipe.batch_size,
+            num_workers=recipe.workers_for(data.records),
+        ),
+        strict=True,
+    )
+    outputs: np.ndarray = np.concatenate(found)
+    return outputs[np.argsort(np.concatenate(indices))]
 
 
 def evaluated(
@@ -40,19 +75,7 @@ def evaluated(
     network = net.module_
     was_training = network.training
     network.eval()
-    batches = forward(
-        network,
-        backbone,
-        cut,
-        held_out.records,
-        device=device,
-        context=autocast(recipe.precision, device),
-        batch_size=recipe.batch_size,
-        num_workers=recipe.workers_for(held_out.records),
-    )
-    outputs = np.empty((len(held_out), held_out.task.n_outputs), dtype=np.float32)
-    for indices, found in batches:
-        outputs[indices] = found
+    outputs = outputs_of(network, backbone, cut, held_out, recipe, device)
     network.train(was_training)
     task, targets, weights = held_out.task, held_out.targets, held_out.weights
     losses = task.losses(torch.from_numpy(outputs), torch.from_numpy(targets))
