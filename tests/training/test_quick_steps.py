@@ -162,6 +162,18 @@ def test_attention(mask, precision):
         assert relative(found, expected) <= max(1.1 * relative(plain, expected), 1e-6)
 
 
+def test_attention_that_is_causal_and_scaled():
+    torch.manual_seed(0)
+    given = [torch.randn(3, 4, 6, 8, requires_grad=True) for _ in range(3)]
+    how = {"is_causal": True, "scale": 0.7}
+    expected = F.scaled_dot_product_attention(*given, **how)
+    with QuickSteps():
+        found = F.scaled_dot_product_attention(*given, **how)
+        plain = F.scaled_dot_product_attention(*given)
+    assert relative(found, expected) < 1e-6
+    assert relative(plain, expected) > 1e-2
+
+
 def test_without_gradients_nothing_changes():
     conv = nn.Conv2d(12, 12, 5, groups=12)
     x = torch.randn(2, 12, 9, 9)
