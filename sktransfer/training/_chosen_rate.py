@@ -27,9 +27,8 @@ def peak_rate(
 ) -> float:
     """Return a recipe's learning rate; "auto" is by how much there is to be learnt.
 
-    Steps of AdamW are no smaller where hardly anything is left, and then they harm.
-    What a sample leaves is 1 - exp(-loss): 1 less the probability that the probe gives
-    to its class.
+    Steps of AdamW are no smaller where hardly anything is left. What a sample leaves is
+    1 - exp(-loss): 1 less the probability that the probe gives to its class.
 
     Parameters
     ----------

@@ -107,8 +107,8 @@ class FineTunedNetwork(nn.Module):
 
         The latter takes the statistics of each batch, if the task allows it, and moves
         those for predictions along: those of the pretraining fit images unlike its own
-        badly. Dropout and stochastic depth of the backbone stay off: in a few epochs
-        they gain nothing, and their random numbers take time.
+        badly. Dropout and stochastic depth of the backbone stay off, which saves the
+        time of their random numbers.
         """
         if mode and self.training:
             return self  # Asked for before each step.
