@@ -10,10 +10,13 @@ from torch.nn import functional as F
 from torch.nn import grad as conv_gradients
 from torch.overrides import TorchFunctionMode
 
-#: Numbers of a convolution's input that are laid out anew at a time.
+#: Numbers of a convolution's input that gradients are computed of at a time.
 _CHUNK = 2**19
 # The kernels for the gradients of these sides are fast.
 _QUICK_SIDE = 3
+
+# Ways to ask for means over images.
+_MEANS = {F.adaptive_avg_pool2d, torch.mean, torch.Tensor.mean}
 
 
 class QuickSteps(TorchFunctionMode):
@@ -25,6 +28,9 @@ class QuickSteps(TorchFunctionMode):
     - Depthwise convolutions: the gradient of a filter wider than 3 pixels is a naive
       loop in oneDNN, and so is that of a strided convolution's input in bfloat16.
       EfficientNets, MobileNets and ConvNeXts are made of such convolutions.
+    - Convolutions of single pixels in bfloat16: they are quicker as matrix products.
+    - Means over images: their gradients are laid out unlike the images, and whatever
+      computes with both at once is slow then.
     - Attention in bfloat16: its gradient is slower than in float32, which is what it is
       computed in here.
     """
@@ -38,7 +44,17 @@ class QuickSteps(TorchFunctionMode):
                 return _conv2d(*args, **kwargs)
             if func is F.scaled_dot_product_attention:
                 return _attention(*args, **kwargs)
+            if func in _MEANS:
+                _keep_layout(args[0] if args else kwargs["input"])
         return func(*args, **kwargs)
+
+
+def _keep_layout(images: torch.Tensor) -> None:
+    """Have the gradient of images laid out as they are, if their channels come last."""
+    last = torch.channels_last
+    if images.ndim == 4 and images.grad_fn is not None:
+        if images.is_contiguous(memory_format=last):
+            images.register_hook(lambda found: found.contiguous(memory_format=last))
 
 
 def _conv2d(
@@ -50,15 +66,28 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> torch.Tensor:
-    """Compute `F.conv2d`, in our own way if it is depthwise."""
+    """Compute `F.conv2d`, in our own way where torch is slow."""
     given = (stride, padding, dilation)
-    depthwise = groups > 1 and groups == len(weight) == input.shape[-3]
-    if not depthwise or input.ndim != 4 or isinstance(padding, str):
-        return F.conv2d(input, weight, bias, *given, groups)
-    convolved: torch.Tensor = _DepthwiseConvolution.apply(
-        input, weight, bias, *map(_pair, given)
-    )
-    return convolved
+    side, in_bfloat16 = max(weight.shape[2:]), _computes_in_bfloat16(input, weight)
+    if input.ndim == 4 and not isinstance(padding, str):
+        depthwise = groups > 1 and groups == len(weight) == input.shape[1]
+        if depthwise and (in_bfloat16 or side > _QUICK_SIDE):
+            convolved: torch.Tensor = _DepthwiseConvolution.apply(
+                input, weight, bias, *map(_pair, given)
+            )
+            return convolved
+        last = input.is_contiguous(memory_format=torch.channels_last)
+        plain = groups == side == 1 and _pair(stride) == (1, 1)
+        if plain and last and in_bfloat16 and _pair(padding) == (0, 0):
+            pixels = input.permute(0, 2, 3, 1)
+            return F.linear(pixels, weight.flatten(1), bias).permute(0, 3, 1, 2)
+    return F.conv2d(input, weight, bias, *given, groups)
+
+
+def _computes_in_bfloat16(input: torch.Tensor, weight: torch.Tensor) -> bool:
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu") is torch.bfloat16
+    return input.dtype is weight.dtype is torch.bfloat16
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -87,28 +116,28 @@ class _DepthwiseConvolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         input, weight = ctx.saved_tensors
+        stride, padding, dilation = how = ctx.how
+        filters = weight.float()
+        of_input = torch.empty_like(input) if ctx.needs_input_grad[0] else None
+        of_weight = torch.zeros_like(filters) if ctx.needs_input_grad[1] else None
+        of_bias = gradient.float().sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        n_images = max(1, _CHUNK // input[0].numel())
         with torch.autocast(gradient.device.type, enabled=False):
-            inputs = input.float(), weight.float(), gradient.float()
-            of_input = of_weight = of_bias = None
-            if ctx.needs_input_grad[0]:
-                of_input = _input_gradient(*inputs, *ctx.how).to(input.dtype)
-            if ctx.needs_input_grad[1]:
-                of_weight = _filter_gradient(*inputs, *ctx.how).to(weight.dtype)
-            if ctx.needs_input_grad[2]:
-                of_bias = inputs[-1].sum((0, 2, 3))
+            for start in range(0, len(input), n_images):
+                part = slice(start, start + n_images)
+                images, of_images = input[part].float(), gradient[part].float()
+                if of_input is not None:
+                    of_input[part] = conv_gradients.conv2d_input(
+                        *(images.shape, filters, of_images),
+                        *(stride, padding, dilation, len(filters)),
+                    )
+                if of_weight is not None:
+                    of_weight += _filter_gradient(images, filters, of_images, *how)
         return of_input, of_weight, of_bias, None, None, None
 
 
-def _input_gradient(
-    input: Any, weight: Any, gradient: Any, stride: Any, padding: Any, dilation: Any
-) -> torch.Tensor:
-    return conv_gradients.conv2d_input(
-        input.shape, weight, gradient, stride, padding, dilation, len(weight)
-    )
-
-
 def _filter_gradient(
-    input: torch.Tensor,
+    images: torch.Tensor,
     weight: torch.Tensor,
     gradient: torch.Tensor,
     stride: Any,
@@ -123,21 +152,14 @@ def _filter_gradient(
     height, width = weight.shape[2:]
     if max(height, width) <= _QUICK_SIDE:
         return conv_gradients.conv2d_weight(
-            input, weight.shape, gradient, stride, padding, dilation, len(weight)
+            images, weight.shape, gradient, stride, padding, dilation, len(weight)
         )
-    n_images = max(1, _CHUNK // input[0].numel())
-    total = torch.zeros_like(weight)
-    pairs = zip(input.split(n_images), gradient.split(n_images), strict=True)
-    for images, of_images in pairs:
-        channels = images.reshape(1, -1, *images.shape[2:])
-        filters = of_images.reshape(-1, 1, *of_images.shape[2:])
-        found = F.conv2d(
-            channels, filters, None, dilation, padding, stride, len(filters)
-        )
-        # Rows and columns that no stride has reached give more of them.
-        found = found[0, :, :height, :width]
-        total += found.reshape(len(images), *weight.shape).sum(0)
-    return total
+    channels = images.reshape(1, -1, *images.shape[2:])
+    filters = gradient.reshape(-1, 1, *gradient.shape[2:])
+    found = F.conv2d(channels, filters, None, dilation, padding, stride, len(filters))
+    # Rows and columns that no stride has reached give more of them.
+    found = found[0, :, :height, :width]
+    return found.reshape(len(images), *weight.shape).sum(0)
 
 
 def _attention(

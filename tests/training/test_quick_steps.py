@@ -129,6 +129,71 @@ def test_convolutions_in_bfloat16_are_no_less_exact(stride):
         assert relative(found, expected) <= 1.1 * relative(plain, expected)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(
+    ("stride", "padding"),
+    [(1, 0), (1, "same"), (1, "valid"), (1, 1), (2, 0), (2, "valid"), (2, 1)],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolutions_of_single_pixels(layout, stride, padding, bias):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(48, 32, 1, stride, padding, bias=bias)
+    x = torch.randn(8, 48, 7, 5).contiguous(memory_format=layout)
+    exact = gradients(conv, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        own = gradients(conv, x)
+        with QuickSteps():
+            ours = gradients(conv, x)
+    for found, plain, expected in zip(ours, own, exact, strict=True):
+        assert found.dtype == plain.dtype
+        assert found.shape == plain.shape
+        assert relative(found, expected) <= 1.1 * relative(plain, expected)
+
+
+def test_single_pixels_of_a_network_in_bfloat16():
+    conv = nn.Conv2d(16, 8, 1).bfloat16()
+    x = (
+        torch.randn(4, 16, 3, 3)
+        .bfloat16()
+        .contiguous(memory_format=torch.channels_last)
+    )
+    expected = gradients(conv, x)
+    with QuickSteps():
+        found = gradients(conv, x)
+    assert [t.dtype for t in found] == [torch.bfloat16] * 4
+    assert max(map(relative, found, expected)) < 0.01
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        nn.AdaptiveAvgPool2d(1),
+        lambda x: x.mean((2, 3)),
+        lambda x: torch.mean(x, (2, 3), keepdim=True),
+        lambda x: torch.mean(input=x, dim=(2, 3)),
+        lambda x: x * x.mean((2, 3), keepdim=True),
+    ],
+    ids=["pool", "method", "function", "keyword", "squeezed"],
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_of_means_are_laid_out_as_images(layout, mean):
+    torch.manual_seed(0)
+    x = torch.randn(4, 8, 3, 3).contiguous(memory_format=layout)
+
+    def run():
+        leaf = x.clone().requires_grad_()
+        below, seen = leaf + 1, []
+        below.register_hook(seen.append)
+        mean(below * 2).square().sum().backward()
+        return seen[0]
+
+    expected = run()
+    with QuickSteps():
+        found = run()
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=layout)
+
+
 MASKS = {
     "none": None,
     "bool": torch.arange(6)[None, None, None]
