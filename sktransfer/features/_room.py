@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import torch
 
+from sktransfer.features._allocation import keep_freed_memory
 from sktransfer.features._windows import SAMPLE_OF_WINDOW
 
 T = TypeVar("T")
@@ -148,6 +149,7 @@ def dividing_batches() -> Iterator[None]:
     if _current.get() is not None:
         yield
         return
+    keep_freed_memory()
     room = Room()
     token = _current.set(room)
     try:
