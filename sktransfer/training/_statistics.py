@@ -85,10 +85,13 @@ def statistics_of(n_samples: int, network: nn.Module) -> Iterator[None]:
             if n_samples < _SMALLEST_BATCH:
                 norm.training = False
             else:
-                unless_done.callback(norm.load_state_dict, _copied(norm))
+                unless_done.callback(
+                    _put_back, norm, [b.clone() for b in norm.buffers()]
+                )
         yield
         unless_done.pop_all()
 
 
-def _copied(norm: _BatchNorm) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in norm.state_dict().items()}
+def _put_back(norm: _BatchNorm, statistics: list[torch.Tensor]) -> None:
+    for moved, before in zip(norm.buffers(), statistics, strict=True):
+        moved.copy_(before)
