@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
@@ -85,12 +86,32 @@ def grouped(states: Sequence[torch.Tensor], indices: Any, size: int) -> list[Any
 
 
 def trainable_copy(cut: Cut, device: str) -> nn.Module:
-    """Return the tail to train; batch normalisation keeps its statistics."""
-    tail = copy.deepcopy(cut.tail).to(device).requires_grad_(True).train()
-    for module in tail.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()
-    return tail
+    """Return the tail to train, in evaluation mode."""
+    tail: nn.Module = copy.deepcopy(cut.tail)
+    return tail.to(device).requires_grad_(True).eval()
+
+
+def batch_norms(tail: nn.Module) -> list[_BatchNorm]:
+    """Return the parts of a tail that act differently in training: no dropout does."""
+    return [module for module in tail.modules() if isinstance(module, _BatchNorm)]
+
+
+@torch.no_grad()
+def adapted_embeddings(
+    tail: nn.Module, given: Activations, train: np.ndarray, device: str
+) -> np.ndarray:
+    """Take statistics of the samples, and return the embeddings made with them."""
+    found = np.empty_like(given.embeddings)
+    for norm in batch_norms(tail):
+        norm.reset_running_stats()
+        norm.momentum = None  # The mean over batches.
+    for training in (True, False):
+        for norm in batch_norms(tail):
+            norm.train(training)
+        for indices in grouped(given.states, train, PREDICT_BATCH_SIZE):
+            batch = tail_batch([given.states[i] for i in indices], given.cut, device)
+            found[indices] = tail(**batch).float().cpu().numpy()
+    return found[train]
 
 
 def fit_and_predict(
@@ -103,12 +124,19 @@ def fit_and_predict(
     precision: str = "auto",
     max_epochs: int = 3,
 ) -> float:
-    """Solve the head, train tail and head, predict; return the seconds it took."""
+    """Solve the head, train tail and head, predict; return the seconds it took.
+
+    Batch normalisation begins with the statistics of the samples and trains.
+    """
     start = time.perf_counter()
     cut, states = given.cut, given.states
     tail = trainable_copy(cut, device)
-    solved = LogisticRegression(max_iter=1000)
-    solved.fit(given.embeddings[train], codes[train])
+    context = training_context(precision, torch.device(device))
+    embeddings = given.embeddings[train]
+    if batch_norms(tail):
+        with context():
+            embeddings = adapted_embeddings(tail, given, train, device)
+    solved = LogisticRegression(max_iter=1000).fit(embeddings, codes[train])
     head = nn.Linear(given.embeddings.shape[1], int(codes.max()) + 1).to(device)
     slopes = solved.coef_
     if len(slopes) == 1:
@@ -116,8 +144,9 @@ def fit_and_predict(
     head.weight.data.copy_(torch.from_numpy(slopes))
     parameters = [*tail.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=True)
-    context = training_context(precision, torch.device(device))
     targets = torch.from_numpy(codes).to(device)
+    for norm in batch_norms(tail):
+        norm.train().momentum = 0.1
     for epoch in range(max_epochs):
         batches = grouped(states, train, BATCH_SIZE)
         np.random.default_rng(epoch).shuffle(batches)
@@ -154,7 +183,8 @@ def step_operations(given: Activations) -> tuple[float, float]:
     """Return multiplications and additions a sample, in training and in predicting.
 
     Those of the tail, padding left out, as torch counts them in matrix products,
-    attention and convolutions.
+    attention and convolutions. The passes in which batch normalisation takes
+    statistics, once a fit, are left out.
     """
     tail = trainable_copy(given.cut, "cpu")
     backward = torch.ops.aten.convolution_backward
