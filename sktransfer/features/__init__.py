@@ -9,6 +9,7 @@ from sktransfer.features._prepared import (
     batches_by_length,
     make_batch,
     record_lengths,
+    records_at,
     stack,
     tail_batches,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "open_store",
     "part_of_batch",
     "record_lengths",
+    "records_at",
     "run_front",
     "stack",
     "stacked_states",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
@@ -63,7 +64,21 @@ class PreparedImages(Dataset[Record]):
         )
 
     def __getitem__(self, index: int) -> Record:
-        image = self._resized(index)
+        return self._finished(self._resized(index))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Record]:
+        """Return several samples, as a data loader asks for them.
+
+        Reading, decoding and resizing leave the interpreter to others, and are done on
+        as many threads as torch computes with; what is random has its order.
+        """
+        n_threads = min(torch.get_num_threads(), len(indices))
+        if n_threads < 2:
+            return [self[index] for index in indices]
+        with ThreadPoolExecutor(n_threads, "sktransfer-decoding") as threads:
+            return [self._finished(i) for i in threads.map(self._resized, indices)]
+
+    def _finished(self, image: torch.Tensor) -> Record:
         if self.augment is not None:
             # A transform may work in place, and others come back to this image.
             image = image.clone() if self.remember else image
@@ -160,6 +175,15 @@ def inputs_of(
         known[keys[index]] = record
         MEMORY.put(keys[index], record)
     return [record for key in keys if (record := known[key]) is not None]
+
+
+def records_at(
+    records: Sequence[Record] | PreparedImages | PreparedTexts, indices: Sequence[int]
+) -> list[Record]:
+    """Return the records at some indices."""
+    if isinstance(records, PreparedImages):
+        return records.__getitems__(indices)
+    return [records[index] for index in indices]
 
 
 def tail_batches(

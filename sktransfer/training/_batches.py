@@ -21,6 +21,7 @@ from sktransfer.features import (
     collate_windows,
     make_batch,
     record_lengths,
+    records_at,
     stack,
 )
 from sktransfer.training._augment import Mix
@@ -63,6 +64,12 @@ class TrainingSet(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         return self.records[index], self.targets[index], float(self.weights[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Sample]:
+        """Return several samples, as a data loader asks for them."""
+        records = records_at(self.records, indices)
+        targets, weights = self.targets[indices], self.weights[indices].tolist()
+        return list(zip(records, targets, weights, strict=True))
 
 
 @dataclass(frozen=True)

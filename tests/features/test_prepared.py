@@ -1,0 +1,74 @@
+"""Images as a network's inputs, several at a time."""
+
+from __future__ import annotations
+
+import threading
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sktransfer.backbones import load_backbone
+from sktransfer.features import PreparedImages, records_at
+from sktransfer.inputs import as_images
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def preprocessing():
+    return load_backbone("timm/tf_efficientnet_lite0.in1k", "image").preprocessing
+
+
+def encoded(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    stream = BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+class Meeting:
+    """Samples that wait until two threads ask for one at the same time."""
+
+    def __init__(self, samples):
+        self.samples, self.barrier = samples, threading.Barrier(2, timeout=30)
+
+    def __getitem__(self, index):
+        self.barrier.wait()
+        return self.samples[index]
+
+
+def test_several_are_decoded_at_once(preprocessing):
+    samples = as_images([encoded(seed) for seed in range(6)])
+    alone = PreparedImages(samples, preprocessing)
+    together = PreparedImages(Meeting(samples), preprocessing)
+    indices = [4, 0, 5, 2, 3, 1]
+    for index, record in zip(indices, records_at(together, indices), strict=True):
+        assert torch.equal(record["pixel_values"], alone[index]["pixel_values"])
+
+
+def test_what_is_random_does_not_depend_on_threads(preprocessing):
+    samples = as_images([encoded(seed) for seed in range(8)])
+    images = PreparedImages(samples, preprocessing, lambda x: x * torch.rand(()))
+    found = []
+    for n_threads in (1, 2):
+        torch.set_num_threads(n_threads)
+        torch.manual_seed(0)
+        found.append([r["pixel_values"] for r in records_at(images, range(8))])
+    assert all(map(torch.equal, *found))
+
+
+def test_the_first_that_is_damaged_is_named(preprocessing):
+    sources = [encoded(seed) for seed in range(6)]
+    sources[2] = sources[4] = b"no picture"
+    images = PreparedImages(as_images(sources), preprocessing)
+    with pytest.raises(ValueError, match=r"^X\[2\]: "):
+        records_at(images, range(6))
