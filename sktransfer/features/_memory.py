@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Hashable, Sequence
 
 import torch
 from cachetools import LRUCache
+
+from sktransfer.features._forks import in_each_child
 
 #: What the tail of a cut backbone takes of one sample, by name; no batch dimension.
 Record = dict[str, torch.Tensor]
@@ -60,4 +61,4 @@ MEMORY = Memory(256 * 2**20)
 
 # A child begins with an empty memory of its own: the lock of the parent's may have been
 # held by a thread that the child does not have.
-os.register_at_fork(after_in_child=MEMORY.forget)
+in_each_child(MEMORY.forget)
