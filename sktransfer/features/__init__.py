@@ -13,7 +13,12 @@ from sktransfer.features._prepared import (
     stack,
     tail_batches,
 )
-from sktransfer.features._room import current_room, dividing_batches, part_of_batch
+from sktransfer.features._room import (
+    current_room,
+    dividing_batches,
+    most_at_once,
+    part_of_batch,
+)
 from sktransfer.features._store import Info, Store, open_store, versions
 from sktransfer.features._windows import (
     SAMPLE_OF_WINDOW,
@@ -35,6 +40,7 @@ __all__ = [
     "current_room",
     "dividing_batches",
     "make_batch",
+    "most_at_once",
     "mean_of_windows",
     "open_notes",
     "open_store",

@@ -24,7 +24,7 @@ from sktransfer.features._prepared import (
     make_batch,
     tail_batches,
 )
-from sktransfer.features._room import current_room, part_of_batch
+from sktransfer.features._room import current_room, most_at_once, part_of_batch
 from sktransfer.features._store import Writing
 from sktransfer.inputs import ImageSamples, TextSamples
 
@@ -147,7 +147,7 @@ class FrozenPass:
             states: dict[int, Record] = {}
             for indices in chunk:
                 batch = make_batch(self.backbone, cut, [starts[i] for i in indices])
-                states |= _in_parts(indices, batch, compute)
+                states |= _in_parts(indices, batch, self.how.device, compute)
             yield states
 
     def _from_inputs(self, missing: Sequence[int]) -> Iterator[dict[int, Record]]:
@@ -178,7 +178,7 @@ class FrozenPass:
             )
             states: dict[int, Record] = {}
             for indices, batch in zip(chunk, loaded, strict=True):
-                states |= _in_parts(indices, batch, compute)
+                states |= _in_parts(indices, batch, self.how.device, compute)
             if number + 1 < len(chunks):
                 # Before these are written, as a look would have to wait for that.
                 chunks[number + 1] = self._still_missing(chunks[number + 1])
@@ -254,15 +254,17 @@ class FrozenPass:
 def _in_parts(
     indices: Sequence[int],
     batch: Batch,
+    device: torch.device,
     compute: Callable[[Sequence[int], Batch], dict[int, Record]],
 ) -> dict[int, Record]:
-    """Compute the records of a batch, in parts where memory has no room for it."""
+    """Compute the records of a batch, in parts as quick as can be and memory allows."""
 
     def part(start: int, stop: int) -> dict[int, Record]:
         return compute(indices[start:stop], part_of_batch(batch, start, stop))
 
     found: dict[int, Record] = {}
-    for records in current_room().run("frozen", len(indices), part):
+    most = most_at_once(batch, len(indices), device)
+    for records in current_room().run("frozen", len(indices), part, most=most):
         found |= records
     return found
 

@@ -36,6 +36,12 @@ _NAMES = {
 }
 
 
+#: Numbers that a pass on a processor begins with, at most: those of 8 images at 160
+#: pixels, or of 4 at 224. What the first layers make of more is too large for caches,
+#: and for the blocks of memory that the C library uses again.
+_MOST_AT_ONCE = {"pixel_values": 8 * 3 * 160**2, "input_ids": 2048}
+
+
 class Room:
     """How many samples at a time memory has room for, as running out of it has shown.
 
@@ -157,6 +163,31 @@ def dividing_batches() -> Iterator[None]:
     finally:
         _current.reset(token)
     room.warn()
+
+
+def most_at_once(batch: Batch, n_samples: int, device: torch.device) -> int | None:
+    """Return how many samples of a batch are quickest in one pass without gradients.
+
+    Parameters
+    ----------
+    batch : dict of Tensor
+        What the pass begins with.
+    n_samples : int
+        How many samples it has.
+    device : torch.device
+        Where it runs.
+
+    Returns
+    -------
+    most : int or None
+        None is all of them: on other devices, and where states are gone on with.
+    """
+    if device.type != "cpu":
+        return None
+    for name, most in _MOST_AT_ONCE.items():
+        if name in batch:
+            return max(1, most * n_samples // max(1, batch[name].numel()))
+    return None
 
 
 def part_of_batch(batch: Batch, start: int, stop: int) -> Batch:

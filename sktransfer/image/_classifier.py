@@ -100,8 +100,8 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         Go on from the network of the last fit instead of the probe, with the same
         classes, freeze depth and backbone.
     batch_size : int, default=16
-        Samples in a training step, and in a forward pass. Where memory has no room for
-        them they are computed in parts, with one warning.
+        Samples in a training step, and at most in a forward pass. Where memory has no
+        room for them they are computed in parts, with one warning.
     gradient_accumulation_steps : int, default=1
         Batches that make one training step. But for dropout and batch normalisation it
         is the step of one batch of as many samples, in the memory of a small one.
@@ -149,7 +149,7 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
         given. False keeps them for the length of one fit.
     num_workers : int, default=0
-        Processes that decode and prepare images during training and prediction.
+        Processes that decode and prepare images; 0 are threads of this process.
     checkpoint : path or None, default=None
         Folder where the state of training is written after each epoch. A fit that was
         killed, and is called again with the same parameters and data, goes on from

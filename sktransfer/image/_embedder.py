@@ -31,7 +31,7 @@ class PretrainedImageEmbedder(ImageEstimator, PretrainedEmbedder):
         network was trained with; a smaller one is faster. A fitted estimator given as
         `backbone` has a size of its own, and no other one is allowed.
     batch_size : int, default=16
-        Samples in a forward pass.
+        Most samples in a forward pass.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"

@@ -141,7 +141,7 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
         processes: in the user's cache folder (see `sktransfer.cache`), or in the folder
         given. False keeps them for the length of one fit.
     num_workers : int, default=0
-        Processes that decode and prepare images during training and prediction.
+        Processes that decode and prepare images; 0 are threads of this process.
     checkpoint : path or None, default=None
         Folder where the state of training is written after each epoch. A fit that was
         killed, and is called again with the same parameters and data, goes on from

@@ -34,7 +34,7 @@ class PretrainedTextEmbedder(TextEstimator, PretrainedEmbedder):
         first token. "auto" is what the model's own folder says, or what the fitted
         estimator given as `backbone` had, else the mean.
     batch_size : int, default=16
-        Samples in a forward pass.
+        Most samples in a forward pass.
     device : str or torch.device, default="auto"
         Where to compute; "auto" is CUDA, then MPS, then the processor.
     precision : {"auto", "float32", "bfloat16"}, default="auto"

@@ -14,6 +14,7 @@ from sktransfer.features import (
     Record,
     batches_by_length,
     current_room,
+    most_at_once,
     part_of_batch,
     record_lengths,
     tail_batches,
@@ -65,7 +66,9 @@ def forward(
     with torch.inference_mode(), context():
         for indices, batch in zip(batches, loaded, strict=True):
             compute = functools.partial(_outputs, network, device, batch)
-            yield indices, np.concatenate(room.run(work, len(indices), compute))
+            most = most_at_once(batch, len(indices), device)
+            found = room.run(work, len(indices), compute, most=most)
+            yield indices, np.concatenate(found)
 
 
 def _outputs(
