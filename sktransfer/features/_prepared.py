@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from sktransfer.backbones import Backbone, Cut, ImagePreprocessing
+from sktransfer.features._forks import in_each_child
 from sktransfer.features._memory import MEMORY, Record
 from sktransfer.features._windows import collate_windows, divided, joined
 from sktransfer.inputs import ImageSamples, TextSamples
@@ -72,11 +75,9 @@ class PreparedImages(Dataset[Record]):
         Reading, decoding and resizing leave the interpreter to others, and are done on
         as many threads as torch computes with; what is random has its order.
         """
-        n_threads = min(torch.get_num_threads(), len(indices))
-        if n_threads < 2:
-            return [self[index] for index in indices]
-        with ThreadPoolExecutor(n_threads, "sktransfer-decoding") as threads:
-            return [self._finished(i) for i in threads.map(self._resized, indices)]
+        if self.augment is None:
+            return _on_threads(self.__getitem__, indices)
+        return [self._finished(image) for image in _on_threads(self._resized, indices)]
 
     def _finished(self, image: torch.Tensor) -> Record:
         if self.augment is not None:
@@ -95,6 +96,24 @@ class PreparedImages(Dataset[Record]):
             record = {"image": self.preprocessing.resize(self.samples[index])}
             MEMORY.put(key, record)
         return record["image"]
+
+
+def _on_threads(compute: Callable[[int], T], indices: Sequence[int]) -> list[T]:
+    n_threads = torch.get_num_threads()
+    if n_threads > 1 and len(indices) > 1:
+        with contextlib.suppress(RuntimeError):  # None is begun as the process ends.
+            return list(_decoding_threads(n_threads).map(compute, indices))
+    return [compute(index) for index in indices]
+
+
+@functools.cache
+def _decoding_threads(count: int) -> ThreadPoolExecutor:
+    """Return threads, which begin when they are needed and then wait for more."""
+    return ThreadPoolExecutor(count, "sktransfer-decoding")
+
+
+# A child has none of its parent's threads.
+in_each_child(_decoding_threads.cache_clear)
 
 
 def _checked_change(changed: Any, image: torch.Tensor) -> torch.Tensor:
@@ -203,6 +222,7 @@ def tail_batches(
         records,
         batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=num_workers,
+        collate_fn=stack,
         # Without a generator of its own a loader draws from torch's global one.
         generator=torch.Generator(),
     )
@@ -220,7 +240,14 @@ def make_batch(
 
 def stack(records: Sequence[Record]) -> dict[str, torch.Tensor]:
     """Return records of one shape as a batch."""
-    return {name: torch.stack([r[name] for r in records]) for name in records[0]}
+    return {name: _stacked([r[name] for r in records]) for name in records[0]}
+
+
+def _stacked(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Stack tensors; images whose channels come last are laid out as they are."""
+    if all(t.ndim == 3 and t.permute(1, 2, 0).is_contiguous() for t in tensors):
+        return torch.stack([t.permute(1, 2, 0) for t in tensors]).permute(0, 3, 1, 2)
+    return torch.stack(list(tensors))
 
 
 def is_ragged(backbone: Backbone, depth: int) -> bool:
