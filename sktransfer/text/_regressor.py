@@ -97,8 +97,8 @@ class PretrainedTextRegressor(TextEstimator, PretrainedRegressor):
         Go on from the network of the last fit instead of the probe, with the same
         targets, freeze depth and backbone.
     batch_size : int, default=16
-        Samples in a training step, and in a forward pass. Where memory has no room for
-        them they are computed in parts, to the same result, with one warning.
+        Samples in a training step, and at most in a forward pass. Where memory has no
+        room for them they are computed in parts, to the same result, with one warning.
     gradient_accumulation_steps : int, default=1
         Batches that make one training step. But for what dropout draws it is the step
         of one batch of as many samples, in the memory of a small one. Schedules and
