@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from sktransfer.backbones import Backbone, Cut, ImagePreprocessing
@@ -109,7 +110,17 @@ def _on_threads(compute: Callable[[int], T], indices: Sequence[int]) -> list[T]:
 @functools.cache
 def _decoding_threads(count: int) -> ThreadPoolExecutor:
     """Return threads, which begin when they are needed and then wait for more."""
-    return ThreadPoolExecutor(count, "sktransfer-decoding")
+    return ThreadPoolExecutor(count, "sktransfer-decoding", _compute_alone)
+
+
+def _compute_alone() -> None:
+    """Have torch compute in this thread without the help of others.
+
+    They would be threads of this one's own: too many, which from then on OpenMP would
+    let wait for each other in a way that slows down all that is computed.
+    """
+    torch.get_num_threads()  # Torch's first word in a thread would be the last one.
+    threadpool_limits(1, user_api="openmp")
 
 
 # A child has none of its parent's threads.

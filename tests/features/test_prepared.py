@@ -72,3 +72,19 @@ def test_the_first_that_is_damaged_is_named(preprocessing):
     images = PreparedImages(as_images(sources), preprocessing)
     with pytest.raises(ValueError, match=r"^X\[2\]: "):
         records_at(images, range(6))
+
+
+def test_threads_that_decode_compute_alone(preprocessing):
+    """Threads of their own would slow down all that OpenMP computes afterwards."""
+    samples = as_images([encoded(seed) for seed in range(4)])
+    counts = []
+
+    class Noting:
+        def __getitem__(self, index):
+            counts.append((threading.current_thread(), torch.get_num_threads()))
+            return samples[index]
+
+    records_at(PreparedImages(Noting(), preprocessing), range(4))
+    assert {count for _, count in counts} == {1}
+    assert threading.main_thread() not in {thread for thread, _ in counts}
+    assert torch.get_num_threads() == 2
