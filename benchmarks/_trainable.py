@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 from benchmarks import _plain
 from benchmarks._measure import synchronize
 from sktransfer.backbones import Backbone, Cut, load_backbone
+from sktransfer.features._allocation import keep_freed_memory
 from sktransfer.training import training_context
 
 BATCH_SIZE = 16
@@ -72,7 +73,9 @@ def activations(kind: str, X: Any, freeze_depth: int, device: str) -> Activation
 def tail_batch(states: Sequence[torch.Tensor], cut: Cut, device: str) -> Any:
     """Return padded states, with an attention mask if the tail takes one."""
     if not cut.side:
-        return {"state": torch.stack(list(states)).to(device)}
+        stacked = torch.stack(list(states)).to(device)
+        last = torch.channels_last if stacked.ndim == 4 else torch.contiguous_format
+        return {"state": stacked.contiguous(memory_format=last)}
     lengths = torch.tensor([len(state) for state in states])
     mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
     padded = pad_sequence(list(states), batch_first=True)
@@ -128,6 +131,7 @@ def fit_and_predict(
 
     Batch normalisation begins with the statistics of the samples and trains.
     """
+    keep_freed_memory()
     start = time.perf_counter()
     cut, states = given.cut, given.states
     tail = trainable_copy(cut, device)
