@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import cross_val_score
 
 import sktransfer.cache
@@ -143,6 +144,8 @@ def searched_in_parallel(
     with TreePeak() as memory:
         told = (kind, X, y, GRID, N_FOLDS, cache)
         done = _ours.timed_search(*told, n_jobs=n_jobs, device=device)
+    # This process would end only when its idle workers do, minutes later.
+    get_reusable_executor().shutdown()
     return done.seconds, memory.peak
 
 
