@@ -70,7 +70,9 @@ def trainable_seconds(kind: str, X: Any, y: Any, n_folds: int, device: str) -> f
     given = activations(kind, X, -1, device)
     codes = np.unique(y, return_inverse=True)[1]
     folds = list(_ours.splitter(n_folds).split(X, y))
-    fit_and_predict(given, codes, *folds[0], device)  # Libraries set themselves up.
+    for fold in folds:
+        # Libraries set themselves up for each size that a batch has.
+        fit_and_predict(given, codes, *fold, device)
     return sum(fit_and_predict(given, codes, *fold, device) for fold in folds)
 
 
