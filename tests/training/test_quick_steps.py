@@ -44,6 +44,19 @@ def gradients(module: nn.Module, x: torch.Tensor, seed: int = 0) -> list[torch.T
     return [output, x.grad, *(p.grad for p in module.parameters())]
 
 
+def check_exactness_in_bfloat16(module: nn.Module, x: torch.Tensor) -> None:
+    """Check that steps are as close to those in float32 as torch's own are."""
+    exact = gradients(module, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        own = gradients(module, x)
+        with QuickSteps():
+            ours = gradients(module, x)
+    for found, plain, expected in zip(ours, own, exact, strict=True):
+        assert found.dtype == plain.dtype
+        assert found.shape == plain.shape
+        assert relative(found, expected) <= 1.1 * relative(plain, expected)
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
@@ -119,14 +132,7 @@ def test_convolutions_in_bfloat16_are_no_less_exact(stride):
     torch.manual_seed(0)
     conv = nn.Conv2d(32, 32, 5, stride, 2, groups=32, bias=True)
     x = torch.randn(8, 32, 10, 10)
-    exact = gradients(conv, x)
-    with torch.autocast("cpu", torch.bfloat16):
-        own = gradients(conv, x)
-        with QuickSteps():
-            ours = gradients(conv, x)
-    for found, plain, expected in zip(ours, own, exact, strict=True):
-        assert found.dtype == plain.dtype
-        assert relative(found, expected) <= 1.1 * relative(plain, expected)
+    check_exactness_in_bfloat16(conv, x)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -139,15 +145,7 @@ def test_convolutions_of_single_pixels(layout, stride, padding, bias):
     torch.manual_seed(0)
     conv = nn.Conv2d(48, 32, 1, stride, padding, bias=bias)
     x = torch.randn(8, 48, 7, 5).contiguous(memory_format=layout)
-    exact = gradients(conv, x)
-    with torch.autocast("cpu", torch.bfloat16):
-        own = gradients(conv, x)
-        with QuickSteps():
-            ours = gradients(conv, x)
-    for found, plain, expected in zip(ours, own, exact, strict=True):
-        assert found.dtype == plain.dtype
-        assert found.shape == plain.shape
-        assert relative(found, expected) <= 1.1 * relative(plain, expected)
+    check_exactness_in_bfloat16(conv, x)
 
 
 def test_single_pixels_of_a_network_in_bfloat16():
