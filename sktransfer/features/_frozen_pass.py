@@ -257,7 +257,7 @@ def _in_parts(
     device: torch.device,
     compute: Callable[[Sequence[int], Batch], dict[int, Record]],
 ) -> dict[int, Record]:
-    """Compute the records of a batch, in parts as quick as can be and memory allows."""
+    """Compute the records of a batch, in parts that caches and memory have room for."""
 
     def part(start: int, stop: int) -> dict[int, Record]:
         return compute(indices[start:stop], part_of_batch(batch, start, stop))

@@ -166,7 +166,7 @@ def dividing_batches() -> Iterator[None]:
 
 
 def most_at_once(batch: Batch, n_samples: int, device: torch.device) -> int | None:
-    """Return how many samples of a batch are quickest in one pass without gradients.
+    """Return how many samples of a batch one pass without gradients is to take.
 
     Parameters
     ----------

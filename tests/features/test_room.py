@@ -26,7 +26,7 @@ PROCESSOR = torch.device("cpu")
         ("state", (64, 12, 384), 64, None),
     ],
 )
-def test_as_many_as_are_quick(name, shape, n_samples, most):
+def test_as_many_as_caches_have_room_for(name, shape, n_samples, most):
     batch = {name: torch.zeros(shape, dtype=torch.uint8)}
     assert most_at_once(batch, n_samples, PROCESSOR) == most
     assert most_at_once(batch, n_samples, torch.device("cuda")) is None
