@@ -210,6 +210,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
             mix=self._mix(),
             targets=plan.targets,
             weights=plan.weights / plan.weights.mean(),
+            memo=extraction.memo(backbone, cut, plan.samples),
         )
         return {
             "backbone": backbone,

@@ -1,7 +1,7 @@
 """The frozen part's activations: extraction and the store."""
 
 from sktransfer.features._extraction import Extraction, stacked_states
-from sktransfer.features._memory import Record
+from sktransfer.features._memory import Memo, Record
 from sktransfer.features._notes import open_notes
 from sktransfer.features._prepared import (
     PreparedImages,
@@ -31,6 +31,7 @@ __all__ = [
     "SAMPLE_OF_WINDOW",
     "Extraction",
     "Info",
+    "Memo",
     "PreparedImages",
     "PreparedTexts",
     "Record",

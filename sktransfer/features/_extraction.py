@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features._frozen_pass import FrozenPass
-from sktransfer.features._memory import Record
+from sktransfer.features._memory import Memo, Record
 from sktransfer.features._prepared import PreparedImages, inputs_of
 from sktransfer.features._store import Space, Store, space_of
 from sktransfer.features._windows import averaged, joined, windows_of
@@ -93,6 +94,14 @@ class Extraction:
         """Return the embeddings of samples, (n_samples, n_features) float32."""
         cut = backbone.cut(backbone.n_stages)
         return stacked_states(self.records(backbone, cut, samples))
+
+    def memo(
+        self, backbone: Backbone, cut: Cut, samples: ImageSamples | TextSamples
+    ) -> Memo:
+        """Return the memo of what depends on these samples, in their order."""
+        content = blake2b(b"".join(samples.digests()), digest_size=16).digest()
+        space = self.space(backbone, cut.depth)
+        return Memo(self.store.memory, (space.key, self.long_text, content))
 
     def space(self, backbone: Backbone, depth: int) -> Space:
         """Return where the states at a cut are kept."""

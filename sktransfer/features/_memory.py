@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from cachetools import LRUCache
@@ -27,6 +30,9 @@ class Memory:
         self.max_bytes = max_bytes
         self.forget()
 
+    def __reduce__(self) -> Any:
+        return Memory, (self.max_bytes,)  # A copy begins empty, as in a child.
+
     def forget(self) -> None:
         """Forget everything."""
         self._lock = threading.Lock()
@@ -49,6 +55,34 @@ class Memory:
         if n_bytes(record) <= self.max_bytes:
             with self._lock:
                 self._records[key] = record
+
+
+@dataclass(frozen=True)
+class Memo:
+    """One result, for those who come to compute it again.
+
+    Parameters
+    ----------
+    memory : Memory
+        Where it is kept, while there is room.
+    facts : tuple
+        All that it depends on.
+    """
+
+    memory: Memory
+    facts: tuple[Hashable, ...]
+
+    def of(self, *facts: Hashable) -> Memo:
+        """Return the memo of a result that depends on these facts as well."""
+        return dataclasses.replace(self, facts=(*self.facts, *facts))
+
+    def result(self, compute: Callable[[], Record]) -> Record:
+        """Return what is remembered, or compute it. Nobody may write to it."""
+        record = self.memory.get(self.facts)
+        if record is None:
+            record = compute()
+            self.memory.put(self.facts, record)
+        return record
 
 
 def n_bytes(record: Record) -> int:

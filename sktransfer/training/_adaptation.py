@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.features import current_room, part_of_batch, tail_batches
+from sktransfer.features import Record, current_room, part_of_batch, tail_batches
 from sktransfer.training._device import autocast
 from sktransfer.training._evaluation import outputs_of
 from sktransfer.training._module import FineTunedNetwork, embed
@@ -66,36 +66,72 @@ def adapt_statistics(
         With the embeddings of the network as it is now; as given where no batch
         normalisation trains.
     """
-    network.train()
-    norms = training_norms(network.tail)
-    context = autocast(recipe.precision, device)
-    with cumulative_statistics(network.tail), torch.no_grad(), context():
-        if norms:
-            _show(backbone, cut, network.tail, data, recipe, device)
-    network.eval()
-    if not norms:
+    tail = network.train().tail
+    moved = _statistics(tail)
+    if not moved:
+        network.eval()
         return data
-    how = network.headless(), backbone, cut, data, recipe, device
-    return dataclasses.replace(data, embed=Once(functools.partial(outputs_of, *how)))
+    order = torch.randperm(len(data)).numpy()
+    how = backbone, cut, data, recipe, device
+    # Fits that differ in what comes later, as by their learning rates, begin alike.
+    sizes = recipe.precision, recipe.batch_size, recipe.step_size
+    memo = data.memo.of(*sizes, order.tobytes(), *moved)
+    taken = memo.of("statistics").result(lambda: _taken(tail, order, *how))
+    for name, statistic in moved.items():
+        statistic.copy_(taken[name])
+    adapted = network.eval().headless()
+    embeddings = memo.of("embeddings")
+
+    def embed() -> np.ndarray:
+        return embeddings.result(lambda: _embeddings(adapted, *how))["state"].numpy()
+
+    return dataclasses.replace(data, embed=Once(embed))
 
 
-def _show(
+def _statistics(tail: nn.Module) -> Record:
+    """Return the buffers of batch normalisation that takes statistics, by name."""
+    norms = training_norms(tail)
+    return {
+        f"{name}.{buffer}": statistic
+        for name, module in tail.named_modules()
+        if module in norms
+        for buffer, statistic in module.named_buffers()
+    }
+
+
+def _taken(
+    tail: nn.Module,
+    order: np.ndarray,
     backbone: Backbone,
     cut: Cut,
-    tail: nn.Module,
     data: TrainingData,
     recipe: Recipe,
     device: torch.device,
-) -> None:
-    """Run all samples through a tail, once and in random order."""
+) -> Record:
+    """Run all samples through a tail, once and in this order; return its statistics."""
     n_batches = max(1, len(data) // (_STEPS * recipe.step_size))
-    order = torch.randperm(len(data)).numpy()
     batches = [part.tolist() for part in np.array_split(order, n_batches)]
     workers = recipe.workers_for(data.records)
     loaded = tail_batches(backbone, cut, data.records, batches, num_workers=workers)
-    for indices, batch in zip(batches, loaded, strict=True):
-        compute = functools.partial(_run, tail, device, batch)
-        current_room().run("statistics", len(indices), compute)
+    context = autocast(recipe.precision, device)
+    with cumulative_statistics(tail), torch.no_grad(), context():
+        for indices, batch in zip(batches, loaded, strict=True):
+            compute = functools.partial(_run, tail, device, batch)
+            current_room().run("statistics", len(indices), compute)
+    return {name: moved.cpu().clone() for name, moved in _statistics(tail).items()}
+
+
+def _embeddings(
+    network: FineTunedNetwork,
+    backbone: Backbone,
+    cut: Cut,
+    data: TrainingData,
+    recipe: Recipe,
+    device: torch.device,
+) -> Record:
+    """Return what a network without a head makes of the samples."""
+    outputs = outputs_of(network, backbone, cut, data, recipe, device)
+    return {"state": torch.from_numpy(outputs)}
 
 
 def _run(

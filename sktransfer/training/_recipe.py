@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sktransfer.features import PreparedImages, PreparedTexts, Record
+from sktransfer.features import Memo, PreparedImages, PreparedTexts, Record
 from sktransfer.training._augment import Mix
 from sktransfer.training._heads import Head
 from sktransfer.training._tasks import Task
@@ -115,6 +115,8 @@ class TrainingData:
         The task's.
     weights : ndarray of shape (n_samples,)
         Weights of the samples, with a mean of 1.
+    memo : Memo
+        Of what depends on the records, in their order.
     """
 
     task: Task
@@ -124,6 +126,7 @@ class TrainingData:
     mix: Mix | None
     targets: np.ndarray
     weights: np.ndarray
+    memo: Memo
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -142,6 +145,7 @@ class TrainingData:
             augmented=None if self.augmented is None else self.augmented.take(indices),
             targets=self.targets[indices],
             weights=self.weights[indices] / self.weights[indices].mean(),
+            memo=self.memo.of(np.asarray(indices).tobytes()),
         )
 
 
