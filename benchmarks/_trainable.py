@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.rnn import pad_sequence
@@ -23,7 +24,8 @@ from sktransfer.features._allocation import keep_freed_memory
 from sktransfer.training import training_context
 
 BATCH_SIZE = 16
-PREDICT_BATCH_SIZE = 64
+#: Samples that batch normalisation takes its statistics of at a time.
+STATISTICS_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -99,26 +101,48 @@ def batch_norms(tail: nn.Module) -> list[_BatchNorm]:
     return [module for module in tail.modules() if isinstance(module, _BatchNorm)]
 
 
-@torch.no_grad()
-def adapted_embeddings(
-    tail: nn.Module, given: Activations, train: np.ndarray, device: str
-) -> np.ndarray:
-    """Take statistics of the samples, and return the embeddings made with them."""
+@dataclass(frozen=True)
+class Beginning:
+    """What a fit begins with; it is the same for all learning rates of a fold.
+
+    Parameters
+    ----------
+    tail : Module
+        With batch normalisation that has the statistics of the training samples.
+    embeddings : ndarray of shape (n_samples, n_features)
+        What it makes of them.
+    """
+
+    tail: nn.Module
+    embeddings: np.ndarray
+
+
+def beginning(
+    given: Activations, train: np.ndarray, device: str, precision: str = "auto"
+) -> Beginning:
+    """Take the statistics of the training samples, if there are any to take."""
+    tail = trainable_copy(given.cut, device)
+    norms = batch_norms(tail)
+    if not norms:
+        return Beginning(tail, given.embeddings[train])
     found = np.empty_like(given.embeddings)
-    for norm in batch_norms(tail):
+    for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # The mean over batches.
-    for training in (True, False):
-        for norm in batch_norms(tail):
-            norm.train(training)
-        for indices in grouped(given.states, train, PREDICT_BATCH_SIZE):
-            batch = tail_batch([given.states[i] for i in indices], given.cut, device)
-            found[indices] = tail(**batch).float().cpu().numpy()
-    return found[train]
+    with torch.no_grad(), training_context(precision, torch.device(device))():
+        for training in (True, False):
+            for norm in norms:
+                norm.train(training)
+            for indices in grouped(given.states, train, STATISTICS_BATCH_SIZE):
+                states = [given.states[index] for index in indices]
+                batch = tail_batch(states, given.cut, device)
+                found[indices] = tail(**batch).float().cpu().numpy()
+    return Beginning(tail, found[train])
 
 
 def fit_and_predict(
     given: Activations,
+    begin: Beginning,
     codes: np.ndarray,
     train: np.ndarray,
     test: np.ndarray,
@@ -127,20 +151,15 @@ def fit_and_predict(
     precision: str = "auto",
     max_epochs: int = 3,
 ) -> float:
-    """Solve the head, train tail and head, predict; return the seconds it took.
-
-    Batch normalisation begins with the statistics of the samples and trains.
-    """
+    """Solve the head, train tail and head, predict; return the seconds it took."""
     keep_freed_memory()
     start = time.perf_counter()
     cut, states = given.cut, given.states
-    tail = trainable_copy(cut, device)
+    tail = copy.deepcopy(begin.tail)
     context = training_context(precision, torch.device(device))
-    embeddings = given.embeddings[train]
-    if batch_norms(tail):
-        with context():
-            embeddings = adapted_embeddings(tail, given, train, device)
-    solved = LogisticRegression(max_iter=1000).fit(embeddings, codes[train])
+    # Several threads would wait for more to solve, and keep torch's from computing.
+    with threadpool_limits(1, user_api="blas"):
+        solved = LogisticRegression(max_iter=1000).fit(begin.embeddings, codes[train])
     head = nn.Linear(given.embeddings.shape[1], int(codes.max()) + 1).to(device)
     slopes = solved.coef_
     if len(slopes) == 1:
@@ -164,7 +183,7 @@ def fit_and_predict(
             optimizer.step()
     tail.eval()
     with torch.inference_mode():
-        for indices in grouped(states, test, PREDICT_BATCH_SIZE):
+        for indices in grouped(states, test, BATCH_SIZE):
             batch = tail_batch([states[i] for i in indices], cut, device)
             head(tail(**batch)).argmax(dim=1).tolist()
     synchronize(device)
