@@ -9,7 +9,7 @@
    candidate, against the time of the trainable part alone, a bare PyTorch loop over
    activations in memory: solve the head, train, predict, on the same folds. What is the
    same for all learning rates, the statistics that batch normalisation begins with, is
-   left out.
+   left out. Medians of several runs.
 4. The store: bytes a sample at each cut, in float32 and with precision="bfloat16", and
    the accuracy of a head solved on what is stored (mean and standard error, 5 folds).
 5. n_jobs 1 and 2: time, and the memory of all processes together (proportional). The
@@ -99,16 +99,20 @@ def candidates(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
     )
     for kind in kinds(options):
         X, y = _data.samples(kind, options.n_samples[kind] * 4, folder)
+        # Both sides in turns: the machine may be busy with other work at times.
         taken, alone = [], []
-        for count in counts:
-            grid = {"freeze_depth": [-1], "lr": np.geomspace(1e-5, 1e-3, count)}
-            told = (kind, X, y, grid, N_FOLDS, fresh())
-            done = apart(_ours.timed_search, *told, device=options.device)
-            taken.append(done.value.seconds)
+        for _ in range(options.repeats):
+            taken.append([])
+            for count in counts:
+                grid = {"freeze_depth": [-1], "lr": np.geomspace(1e-5, 1e-3, count)}
+                told = (kind, X, y, grid, N_FOLDS, fresh())
+                done = apart(_ours.timed_search, *told, device=options.device)
+                taken[-1].append(done.value.seconds)
             told = (kind, X, y, N_FOLDS, options.device)
             alone.append(apart(trainable_seconds, *told).value)
-        slope, part = float(np.polyfit(counts, taken, 1)[0]), float(np.median(alone))
-        rows.row(kind, *taken, slope, part, slope / part)
+        typical, part = np.median(taken, axis=0), float(np.median(alone))
+        slope = float(np.polyfit(counts, typical, 1)[0])
+        rows.row(kind, *typical, slope, part, slope / part)
 
 
 def stored(
@@ -208,6 +212,7 @@ def main() -> None:
     options.add_argument("--factors", type=int, nargs="+", default=[1, 4, 16])
     options.add_argument("--folds", type=int, nargs="+", default=[2, 4, 8])
     options.add_argument("--candidates", type=int, nargs="+", default=[1, 2, 4, 8])
+    options.add_argument("--repeats", type=int, default=3)
     chosen = options.parse_args()
     chosen.n_samples = {"text": chosen.n_texts, "image": chosen.n_images}
     print_machine(chosen.device)
