@@ -207,7 +207,7 @@ def step_operations(given: Activations) -> tuple[float, float]:
 
     Those of the tail, padding left out, as torch counts them in matrix products,
     attention and convolutions. The passes in which batch normalisation takes
-    statistics, once a fit, are left out.
+    statistics are left out.
     """
     tail = trainable_copy(given.cut, "cpu")
     backward = torch.ops.aten.convolution_backward

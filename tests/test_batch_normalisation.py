@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,9 @@ from _composition import image_classifier, textures
 from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook
 
 from sktransfer import PretrainedImageClassifier, PretrainedImageRegressor, cache
 from sktransfer.features import stack
-from sktransfer.features._memory import MEMORY
 from sktransfer.training import embed
 from sktransfer.training._solvers import separating_lines
 
@@ -90,58 +87,6 @@ def test_the_probe_is_fitted_to_embeddings_with_those_statistics(noted):
     slope, offset = separating_lines(notes.embeddings, notes.targets, ones)
     expected = notes.embeddings @ slope.T + offset
     assert_allclose(notes.logits, expected, atol=1e-3)
-
-
-@pytest.fixture
-def passes() -> Iterator[list[str]]:
-    """Kinds of passes through batch normalisation without gradients."""
-    seen: list[str] = []
-
-    def note(module: nn.Module, *_: Any) -> None:
-        if isinstance(module, nn.BatchNorm2d) and not torch.is_grad_enabled():
-            seen.append("statistics" if module.training else "embeddings")
-
-    with register_module_forward_hook(note):
-        yield seen
-
-
-def test_fits_that_begin_alike_compute_their_beginning_once(passes, tmp_path):
-    MEMORY.forget()
-    first = trained(cache=tmp_path, lr=1e-3).fit(X, y)
-    assert "statistics" in passes
-    in_all = len(passes)
-    passes.clear()
-    second = trained(cache=tmp_path, lr=1e-2).fit(X, y)
-    assert "statistics" not in passes
-    # Something is computed with the outputs after the last step.
-    assert 0 < len(passes) < in_all / 2
-    again = trained(cache=tmp_path, lr=1e-3).fit(X, y)
-    MEMORY.forget()
-    alone = trained(cache=tmp_path, lr=1e-2).fit(X, y)
-    for one, other in ((first, again), (second, alone)):
-        weights = other.module_.state_dict()
-        assert all(w.equal(weights[n]) for n, w in one.module_.state_dict().items())
-    assert not np.array_equal(first.decision_function(X), second.decision_function(X))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [{"random_state": 1}, {"batch_size": 8}, {"freeze_depth": -2}, {"cache": False}],
-    ids=str,
-)
-def test_fits_that_begin_otherwise_compute_their_own_beginning(passes, tmp_path, other):
-    trained(cache=tmp_path).fit(X, y)
-    passes.clear()
-    trained(**{"cache": tmp_path} | other).fit(X, y)
-    assert "statistics" in passes
-
-
-def test_other_samples_have_a_beginning_of_their_own(passes, tmp_path):
-    trained(cache=tmp_path).fit(X, y)
-    passes.clear()
-    changed = np.concatenate([255 - X[:1], X[1:]])
-    trained(cache=tmp_path).fit(changed, y)
-    assert "statistics" in passes
 
 
 def test_embeddings_that_no_probe_is_fitted_to_are_not_computed(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -98,10 +97,13 @@ class Extraction:
     def memo(
         self, backbone: Backbone, cut: Cut, samples: ImageSamples | TextSamples
     ) -> Memo:
-        """Return the memo of what depends on these samples, in their order."""
-        content = blake2b(b"".join(samples.digests()), digest_size=16).digest()
+        """Return the place of what depends on the states of samples at a cut.
+
+        The order of the samples counts.
+        """
         space = self.space(backbone, cut.depth)
-        return Memo(self.store.memory, (space.key, self.long_text, content))
+        memo = Memo(self.store.memory)
+        return memo.of(space.key, self.long_text, *samples.digests())
 
     def space(self, backbone: Backbone, depth: int) -> Space:
         """Return where the states at a cut are kept."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from cachetools import LRUCache
 
 from sktransfer.features._forks import in_each_child
 
-#: What the tail of a cut backbone takes of one sample, by name; no batch dimension.
+#: Tensors by name; mostly what the tail of a cut backbone takes of one sample, which
+#: has no batch dimension.
 Record = dict[str, torch.Tensor]
 
 
@@ -31,7 +32,8 @@ class Memory:
         self.forget()
 
     def __reduce__(self) -> Any:
-        return Memory, (self.max_bytes,)  # A copy begins empty, as in a child.
+        # The lock can't be pickled, and what is in here can be computed again.
+        return Memory, (self.max_bytes,)
 
     def forget(self) -> None:
         """Forget everything."""
@@ -59,29 +61,30 @@ class Memory:
 
 @dataclass(frozen=True)
 class Memo:
-    """One result, for those who come to compute it again.
+    """The place of one result in a memory, by all that it depends on.
 
     Parameters
     ----------
     memory : Memory
         Where it is kept, while there is room.
-    facts : tuple
-        All that it depends on.
+    key : bytes, default=b""
+        Digest of what it depends on.
     """
 
     memory: Memory
-    facts: tuple[Hashable, ...]
+    key: bytes = b""
 
-    def of(self, *facts: Hashable) -> Memo:
-        """Return the memo of a result that depends on these facts as well."""
-        return dataclasses.replace(self, facts=(*self.facts, *facts))
+    def of(self, *facts: str | bytes | int) -> Memo:
+        """Return the place of a result that depends on these facts as well."""
+        told = repr((self.key, facts)).encode()
+        return Memo(self.memory, blake2b(told, digest_size=16).digest())
 
     def result(self, compute: Callable[[], Record]) -> Record:
         """Return what is remembered, or compute it. Nobody may write to it."""
-        record = self.memory.get(self.facts)
+        record = self.memory.get(self.key)
         if record is None:
             record = compute()
-            self.memory.put(self.facts, record)
+            self.memory.put(self.key, record)
         return record
 
 
@@ -90,7 +93,7 @@ def n_bytes(record: Record) -> int:
     return sum(tensor.nbytes for tensor in record.values())
 
 
-#: Of the whole process: activations, and inputs ready for a network.
+#: Of the whole process: activations, inputs ready for a network, beginnings of fits.
 MEMORY = Memory(256 * 2**20)
 
 # A child begins with an empty memory of its own: the lock of the parent's may have been

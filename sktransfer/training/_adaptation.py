@@ -11,7 +11,7 @@ from torch import nn
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import Record, current_room, part_of_batch, tail_batches
-from sktransfer.training._device import autocast
+from sktransfer.training._device import autocast, kept_randomness
 from sktransfer.training._evaluation import outputs_of
 from sktransfer.training._module import FineTunedNetwork, embed
 from sktransfer.training._recipe import Once, Recipe, TrainingData
@@ -67,25 +67,26 @@ def adapt_statistics(
         normalisation trains.
     """
     tail = network.train().tail
-    moved = _statistics(tail)
-    if not moved:
+    statistics = _statistics(tail)
+    if not statistics:
         network.eval()
         return data
     order = torch.randperm(len(data)).numpy()
     how = backbone, cut, data, recipe, device
-    # Fits that differ in what comes later, as by their learning rates, begin alike.
+    # Fits that differ in what comes later, as in their learning rates, begin alike.
     sizes = recipe.precision, recipe.batch_size, recipe.step_size
-    memo = data.memo.of(*sizes, order.tobytes(), *moved)
-    taken = memo.of("statistics").result(lambda: _taken(tail, order, *how))
-    for name, statistic in moved.items():
-        statistic.copy_(taken[name])
-    adapted = network.eval().headless()
-    embeddings = memo.of("embeddings")
+    memo = data.memo.of(*sizes, order.tobytes(), *statistics)
+    adapted = memo.of("statistics").result(lambda: _adapted(tail, order, *how))
+    for name, statistic in statistics.items():
+        statistic.copy_(adapted[name])
+    headless = network.eval().headless()
+    place = memo.of("embeddings")
 
-    def embed() -> np.ndarray:
-        return embeddings.result(lambda: _embeddings(adapted, *how))["state"].numpy()
+    def embeddings() -> np.ndarray:
+        found = place.result(lambda: _embeddings(headless, *how))["state"]
+        return found.numpy().copy()  # A head may work in place.
 
-    return dataclasses.replace(data, embed=Once(embed))
+    return dataclasses.replace(data, embed=Once(embeddings))
 
 
 def _statistics(tail: nn.Module) -> Record:
@@ -99,7 +100,7 @@ def _statistics(tail: nn.Module) -> Record:
     }
 
 
-def _taken(
+def _adapted(
     tail: nn.Module,
     order: np.ndarray,
     backbone: Backbone,
@@ -114,11 +115,14 @@ def _taken(
     workers = recipe.workers_for(data.records)
     loaded = tail_batches(backbone, cut, data.records, batches, num_workers=workers)
     context = autocast(recipe.precision, device)
-    with cumulative_statistics(tail), torch.no_grad(), context():
+    # Random numbers that layers of the user's own draw are not to be drawn only by the
+    # first of several fits.
+    with kept_randomness(device), cumulative_statistics(tail):
         for indices, batch in zip(batches, loaded, strict=True):
             compute = functools.partial(_run, tail, device, batch)
-            current_room().run("statistics", len(indices), compute)
-    return {name: moved.cpu().clone() for name, moved in _statistics(tail).items()}
+            with torch.no_grad(), context():
+                current_room().run("statistics", len(indices), compute)
+    return {name: found.cpu().clone() for name, found in _statistics(tail).items()}
 
 
 def _embeddings(
@@ -130,7 +134,8 @@ def _embeddings(
     device: torch.device,
 ) -> Record:
     """Return what a network without a head makes of the samples."""
-    outputs = outputs_of(network, backbone, cut, data, recipe, device)
+    with kept_randomness(device):
+        outputs = outputs_of(network, backbone, cut, data, recipe, device)
     return {"state": torch.from_numpy(outputs)}
 
 

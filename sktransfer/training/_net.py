@@ -223,7 +223,8 @@ class FineTuningNet(NeuralNet):
         Raises
         ------
         ValueError
-            If training diverges: the loss, or an output at the end, is not finite.
+            If training diverges: the loss, or the output of a sample at the end, is not
+            finite.
         """
         self.take_steps(dataset, epochs)
         self.module_.eval()
@@ -250,7 +251,8 @@ class FineTuningNet(NeuralNet):
     def _check_last_step(self, dataset: Any) -> None:
         """Raise an error if the last step, which no loss has seen, spoilt the net."""
         loader: Any = self.iterator_train
-        inputs, _ = loader.collate_samples([dataset[0]])  # One will show it.
+        # A weight that is not finite reaches the output of every sample.
+        inputs, _ = loader.collate_samples([dataset[0]])
         with torch.inference_mode():
             values = self.infer(inputs).flatten().tolist()
         self._check_finite(values, "an output after the last step")

@@ -116,7 +116,7 @@ class TrainingData:
     weights : ndarray of shape (n_samples,)
         Weights of the samples, with a mean of 1.
     memo : Memo
-        Of what depends on the records, in their order.
+        The place of what depends on the records, in their order.
     """
 
     task: Task
