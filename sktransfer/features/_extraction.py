@@ -102,8 +102,8 @@ class Extraction:
         The order of the samples counts.
         """
         space = self.space(backbone, cut.depth)
-        memo = Memo(self.store.memory)
-        return memo.of(space.key, self.long_text, *samples.digests())
+        content = b"".join(samples.digests())
+        return Memo(self.store.memory).of(space.key, self.long_text, content)
 
     def space(self, backbone: Backbone, depth: int) -> Space:
         """Return where the states at a cut are kept."""

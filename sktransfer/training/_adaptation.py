@@ -82,9 +82,13 @@ def adapt_statistics(
     headless = network.eval().headless()
     place = memo.of("embeddings")
 
+    @kept_randomness(device)
+    def compute() -> Record:
+        return {"state": torch.from_numpy(outputs_of(headless, *how))}
+
     def embeddings() -> np.ndarray:
-        found = place.result(lambda: _embeddings(headless, *how))["state"]
-        return found.numpy().copy()  # A head may work in place.
+        # A head may work in place.
+        return place.result(compute)["state"].numpy().copy()
 
     return dataclasses.replace(data, embed=Once(embeddings))
 
@@ -123,20 +127,6 @@ def _adapted(
             with torch.no_grad(), context():
                 current_room().run("statistics", len(indices), compute)
     return {name: found.cpu().clone() for name, found in _statistics(tail).items()}
-
-
-def _embeddings(
-    network: FineTunedNetwork,
-    backbone: Backbone,
-    cut: Cut,
-    data: TrainingData,
-    recipe: Recipe,
-    device: torch.device,
-) -> Record:
-    """Return what a network without a head makes of the samples."""
-    with kept_randomness(device):
-        outputs = outputs_of(network, backbone, cut, data, recipe, device)
-    return {"state": torch.from_numpy(outputs)}
 
 
 def _run(
