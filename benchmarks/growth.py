@@ -57,6 +57,11 @@ N_FOLDS = 3
 Fresh = Callable[[], Path]
 
 
+def four_times(kind: str, options: argparse.Namespace, folder: Path) -> tuple[Any, Any]:
+    """Return 4 N samples and their labels."""
+    return _data.samples(kind, 4 * options.n_samples[kind], folder)
+
+
 def samples_and_folds(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
     """Print how time and memory grow with samples, and with folds."""
     rows = Table("data", "samples", "folds", "fits", "seconds", "MiB")
@@ -98,7 +103,7 @@ def candidates(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
         *("s a candidate", "s trainable part", "ratio"),
     )
     for kind in kinds(options):
-        X, y = _data.samples(kind, options.n_samples[kind] * 4, folder)
+        X, y = four_times(kind, options, folder)
         # Both sides in turns: the machine may be busy with other work at times.
         taken, alone = [], []
         for _ in range(options.repeats):
@@ -142,7 +147,7 @@ def store_sizes(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None
         *("accuracy", "accuracy in bfloat16"),
     )
     for kind in kinds(options):
-        X, y = _data.samples(kind, options.n_samples[kind] * 4, folder)
+        X, y = four_times(kind, options, folder)
         for depth in range(1, our_backbone(kind).n_stages + 1):
             cells: list[object] = []
             accuracies = []
@@ -173,7 +178,7 @@ def jobs(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
     print("\nOne process and two, cold store:\n")
     rows = Table("data", "n_jobs", "seconds", "MiB of all processes")
     for kind in kinds(options):
-        X, y = _data.samples(kind, options.n_samples[kind] * 4, folder)
+        X, y = four_times(kind, options, folder)
         for n_jobs in (1, 2):
             told = (kind, X, y, fresh(), n_jobs, options.device)
             seconds, peak = apart(searched_in_parallel, *told).value
