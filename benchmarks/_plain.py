@@ -21,6 +21,7 @@ from torchvision import transforms
 from transformers import AutoTokenizer, BertModel
 from transformers.utils import logging
 
+from benchmarks._data import IMAGE_SIZE
 from benchmarks._measure import synchronize
 from sktransfer.backbones._packages import (
     PackagedWeights,
@@ -30,7 +31,6 @@ from sktransfer.backbones._packages import (
 
 TEXT_BACKBONE = "sentence-transformers/all-MiniLM-L6-v2"
 IMAGE_BACKBONE = "tf_efficientnet_lite0.in1k"
-IMAGE_SIZE = 160
 
 Batch = Mapping[str, torch.Tensor]
 

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
-from benchmarks import _plain
+from benchmarks import _data, _plain
 from benchmarks._measure import synchronize
 from sktransfer.backbones import Backbone, Cut, load_backbone
 from sktransfer.features._allocation import keep_freed_memory
@@ -52,7 +52,7 @@ def our_backbone(kind: str) -> Backbone:
     if kind == "text":
         return load_backbone(_plain.TEXT_BACKBONE, "text")
     name = f"timm/{_plain.IMAGE_BACKBONE}"
-    return load_backbone(name, "image", image_size=_plain.IMAGE_SIZE)
+    return load_backbone(name, "image", image_size=_data.IMAGE_SIZE)
 
 
 @torch.inference_mode()

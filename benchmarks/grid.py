@@ -15,7 +15,8 @@ with it; "above imports" does so after taking off the peak of a process that onl
 imports the libraries.
 
 Last, the frozen search over 2,000 samples, in float32, against one forward pass of the
-bare backbone over them (in order of length, at the best of several batch sizes).
+bare backbone over them (in order of length, at the best of several batch sizes), with
+photographs as files and as arrays that have the backbone's size.
 """
 
 from __future__ import annotations
@@ -172,9 +173,13 @@ def frozen_against_pass(options: argparse.Namespace, folder: Path) -> None:
         *("search / pass", "warm / pass", "search / (preparing + pass)"),
     )
     grid, n_folds = GRIDS["frozen"]
-    for kind in kinds(options):
-        X, y = _data.samples(kind, options.n_many, folder)
-        sides = (kind, X, y, grid, n_folds, folder / f"store-{kind}-many")
+    chosen = (
+        (kind, form)
+        for kind in kinds(options)
+        for form in _data.forms(kind, options.n_many, folder)
+    )
+    for kind, (form, X, y) in chosen:
+        sides = (kind, X, y, grid, n_folds, folder / f"store-{form}-many")
         same = {"device": options.device, "precision": "float32"}
         bare = apart(_plain.best_pass, kind, X, options.device).value
         cold = apart(_ours.timed_search, *sides, **same).value
@@ -182,7 +187,7 @@ def frozen_against_pass(options: argparse.Namespace, folder: Path) -> None:
         again = apart(_plain.best_pass, kind, X, options.device).value
         bare = min(bare, again, key=lambda taken: taken.computing)
         table.row(
-            *(kind, cold.n_fits, bare.preparing, bare.computing),
+            *(form, cold.n_fits, bare.preparing, bare.computing),
             *(cold.seconds, warm.seconds, cold.seconds / bare.computing),
             *(warm.seconds / bare.computing, cold.seconds / bare.both),
         )
