@@ -22,6 +22,7 @@ from _stores import (
 from store_jobs import ENOUGH, SPACE, records, sample, samples
 
 from sktransfer.features._database import Database
+from sktransfer.features._database_file import FORMAT
 
 N_LARGE = 20
 FILLING = {
@@ -208,7 +209,8 @@ def set_version(folder: Path, version: int) -> None:
 def test_newer_format_is_left_alone(tmp_path):
     database = Database(tmp_path, ENOUGH)
     database.write(SPACE, records(samples(4)))
-    set_version(tmp_path, 2)
+    newer = FORMAT + 1
+    set_version(tmp_path, newer)
     before = snapshot(tmp_path)
     with at_most_one_warning() as caught:
         for _ in range(2):
@@ -216,14 +218,15 @@ def test_newer_format_is_left_alone(tmp_path):
             database.write(SPACE, records(samples(8)))
             assert database.info().n_records == 0
             database.clear()
-    assert "newer version of sktransfer (format 2;" in str(caught[0].message)
+    message = f"newer version of sktransfer (format {newer};"
+    assert message in str(caught[0].message)
     assert snapshot(tmp_path) == before
 
 
 def test_older_format_is_replaced_silently(tmp_path):
     database = Database(tmp_path, ENOUGH)
     database.write(SPACE, records(samples(4)))
-    set_version(tmp_path, 0)
+    set_version(tmp_path, FORMAT - 1)
     with at_most_one_warning() as caught:
         assert database.read(SPACE, samples(4)) == {}
         assert_recovers(tmp_path, samples(4), "older")

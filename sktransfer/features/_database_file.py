@@ -21,7 +21,7 @@ from pathlib import Path
 APPLICATION_ID = 0x736B7466
 
 #: Version of the file's format, its `PRAGMA user_version`.
-FORMAT = 1
+FORMAT = 2
 
 # Once it has been written back, the write-ahead log is cut to this size in bytes.
 _LOG_BYTES = 16 * 2**20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import struct
 import time
@@ -10,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from blake3 import blake3
 
 # A record that is read is marked as used at most once in so many seconds, so that most
 # reads write nothing.
@@ -99,12 +100,10 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def checksum(space: bytes, sample: bytes, value: bytes) -> bytes:
     """Return a digest that a value has under its own key only."""
-    digest = hashlib.blake2b(
-        struct.pack("<QQ", len(space), len(sample)), digest_size=16
-    )
+    digest = blake3(struct.pack("<QQ", len(space), len(sample)))
     for part in (space, sample, value):
         digest.update(part)
-    return digest.digest()
+    return digest.digest(length=16)
 
 
 def read(

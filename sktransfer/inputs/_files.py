@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import time
-from hashlib import blake2b
+
+from blake3 import blake3
 
 from sktransfer.inputs._decode import EncodedImage, read_bytes
 
@@ -40,4 +41,4 @@ def _known_digest(path: str, *state: int) -> bytes:
 
 
 def _digest(source: EncodedImage) -> bytes:
-    return blake2b(read_bytes(source), digest_size=16, person=b"file").digest()
+    return blake3(b"file").update(read_bytes(source)).digest(length=16)
