@@ -8,8 +8,10 @@ their own for each draw; the clock runs from raw samples to predicted labels, lo
 the weights included, importing libraries not. Our store is a fresh folder each time.
 
 A ratio compares a tool with the estimator that does the same thing: what freezes the
-backbone with `freeze_depth="all"`, what fine-tunes it with the default freeze depth.
-Learning rates and epochs are set so that each tool is near its best.
+backbone with `freeze_depth="all"`, SetFit and what fine-tunes the last stages with the
+default freeze depth, and what fine-tunes the whole network with `freeze_depth=0`, at
+the same rate for as many epochs. Learning rates and epochs are set so that each tool is
+near its best.
 """
 
 from __future__ import annotations
@@ -99,8 +101,8 @@ def trainer(X: Any, y: Any, X_new: Any, seed: int, device: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
-            num_train_epochs=5,
-            learning_rate=2e-4,
+            num_train_epochs=WHOLE_EPOCHS,
+            learning_rate=WHOLE_RATE,
             warmup_steps=0.1,
             per_device_train_batch_size=16,
             per_device_eval_batch_size=64,
@@ -173,6 +175,9 @@ def clocked(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 FROZEN, TUNED = "sktransfer, frozen", "sktransfer, fine-tuned"
+WHOLE = "sktransfer, whole network"
+#: Of those that fine-tune the whole network.
+WHOLE_EPOCHS, WHOLE_RATE = 5, 2e-4
 
 #: By kind: the methods by name, each with its arguments and whom it is compared with.
 METHODS: dict[str, dict[str, tuple[Callable[..., Any], dict[str, Any], str]]] = {
@@ -181,8 +186,18 @@ METHODS: dict[str, dict[str, tuple[Callable[..., Any], dict[str, Any], str]]] = 
         "sentence-transformers + regression": (embeddings, {}, FROZEN),
         TUNED: (ours, {"kind": "text"}, ""),
         "SetFit": (setfit, {}, TUNED),
-        "transformers Trainer": (trainer, {}, TUNED),
         "plain skorch": (plain, {"kind": "text"}, TUNED),
+        WHOLE: (
+            ours,
+            {
+                "kind": "text",
+                "freeze_depth": 0,
+                "max_epochs": WHOLE_EPOCHS,
+                "lr": WHOLE_RATE,
+            },
+            "",
+        ),
+        "transformers Trainer": (trainer, {}, WHOLE),
     },
     "image": {
         FROZEN: (ours, {"kind": "image", "freeze_depth": "all"}, ""),
@@ -199,10 +214,17 @@ def table(kind: str, size: int, options: Any, folder: Path, ratios: Ratios) -> N
     X, y = _data.samples(kind, size * options.draws + n_new, folder)
     codes = np.unique(y, return_inverse=True)[1]
     X_new, y_new = X[:n_new], codes[:n_new]
+    methods = {
+        name: method
+        for name, method in METHODS[kind].items()
+        if options.only is None or (method[2] or name).endswith(options.only)
+    }
+    if not methods:
+        return
     seconds, scores, memory = defaultdict(list), defaultdict(list), {}
     for seed in range(options.draws):
         drawn = slice(n_new + seed * size, n_new + (seed + 1) * size)
-        for name, (method, more, _) in METHODS[kind].items():
+        for name, (method, more, _) in methods.items():
             told = (X[drawn], codes[drawn], X_new, seed, options.device)
             done = apart(clocked, method, *told, **more)
             predicted, taken = done.value
@@ -211,7 +233,7 @@ def table(kind: str, size: int, options: Any, folder: Path, ratios: Ratios) -> N
             memory[name] = done.memory
     print(f"\n{kind}, {size} training samples:\n")
     rows = Table("tool", "seconds", "accuracy", "MiB", "ratio")
-    for name, (_, _, rival) in METHODS[kind].items():
+    for name, (_, _, rival) in methods.items():
         taken, ratio = float(np.median(seconds[name])), ""
         if rival:
             reason = disagreement(scores[rival], scores[name], n_new * options.draws)
@@ -225,6 +247,11 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--sizes", type=int, nargs="+", default=[200, 500])
     options.add_argument("--draws", type=int, default=3, help="at least 2")
+    options.add_argument(
+        "--only",
+        choices=("frozen", "fine-tuned", "whole network"),
+        help="the one estimator, and what it is compared with",
+    )
     options.add_argument("--n-held-out", type=int, default=N_HELD_OUT)
     chosen = options.parse_args()
     print_machine(chosen.device, "sentence-transformers", "setfit", "accelerate")
