@@ -26,6 +26,7 @@ import copy
 import math
 import tempfile
 import time
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,8 @@ def plain_search(
 ) -> Searched:
     """Run the search in plain skorch, or a part of it that is scaled to the whole.
 
-    With `most_fits` candidates are drawn at random, as many as have so many fits
-    together, and the time of the others is taken to be the mean of theirs.
+    With `most_fits` candidates are drawn, as many as have so many fits together, or a
+    few more, and the time of the others is taken to be the mean of theirs.
     """
     torch.manual_seed(0)
     start = time.perf_counter()
@@ -83,19 +84,26 @@ def plain_search(
     named = {SKORCH_NAMES[name]: values for name, values in grid.items()}
     candidates = list(ParameterGrid(named))
     n_all = len(candidates) * n_folds + 1
-    n_kept = len(candidates)
-    if most_fits:
-        n_kept = min(n_kept, math.ceil(most_fits / n_folds))
-    drawn = np.random.default_rng(0).permutation(len(candidates))[:n_kept]
+    drawn = drawn_evenly(candidates, most_fits / n_folds) if most_fits else candidates
     net = _plain.classifier(
         kind, module__n_classes=len(np.unique(y)), max_epochs=3, device=device
     )
-    chosen = [{k: [v] for k, v in candidates[i].items()} for i in drawn]
+    chosen = [{name: [value] for name, value in one.items()} for one in drawn]
     done = _ours.search(
-        net, prepared, codes, chosen, n_folds, refit=n_kept == len(candidates)
+        net, prepared, codes, chosen, n_folds, refit=len(drawn) == len(candidates)
     )
     seconds = done.seconds / done.n_fits * n_all + tokenizing
     return replace(done, seconds=seconds)
+
+
+def drawn_evenly(candidates: list[dict[str, Any]], n_wanted: float) -> list[Any]:
+    """Draw candidates at random, as many of each freeze depth: they differ in cost."""
+    by_depth = defaultdict(list)
+    for index in np.random.default_rng(0).permutation(len(candidates)):
+        candidate = candidates[index]
+        by_depth[candidate[SKORCH_NAMES["freeze_depth"]]].append(candidate)
+    each = math.ceil(n_wanted / len(by_depth))
+    return [candidate for alike in by_depth.values() for candidate in alike[:each]]
 
 
 def pass_and_copy(kind: str, X: Any, device: str) -> None:
