@@ -19,13 +19,13 @@ from PIL import Image
 
 from sktransfer.demonstration._data import bbc_news
 
+#: Side of the square that photographs are resized to, in pixels.
+IMAGE_SIZE = 160
+
 #: Rated sentences of Hutto and Gilbert (2014), MIT licence. They are part of a source
 #: package only, which is therefore downloaded, compared with this digest, and read.
 _RATINGS = "vaderSentiment==0.5"
 _RATINGS_SHA256 = "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a"
-#: Side of the square that photographs are resized to, in pixels.
-IMAGE_SIZE = 160
-
 _RATINGS_ARCHIVE = "vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz"
 
 
