@@ -170,7 +170,8 @@ def grids(options: argparse.Namespace, folder: Path, ratios: Ratios) -> None:
             row(kind, name, data, options, table, ratios)
     print(f"\nImports alone: {imports.peak / MIB:.0f} MiB.")
     if options.plain_fits:
-        print("fits (of N): seconds of the plain search are estimated from N fits.")
+        print("fits (of N): seconds of the plain search are estimated from N fits,")
+        print("and its best score is that of the candidates in them.")
 
 
 def frozen_against_pass(options: argparse.Namespace, folder: Path) -> None:
