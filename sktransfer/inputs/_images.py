@@ -28,8 +28,9 @@ from sktransfer.inputs._files import content_digest
 from sktransfer.inputs._samples import DigestedSamples
 
 #: Digests of pixels that this process has met before. A search copies an array in each
-#: of its fits; what is in the copy is recognized at the speed of memory, by a hash that
-#: is not cryptographic, and that nobody can aim at since its seed is secret.
+#: of its fits; what is in the copy is recognized by a hash that is quick and not
+#: cryptographic. Its seed is secret, so that pixels can hardly be made to collide.
+#: Threads share this: steps on a dict are atomic, those on a `cachetools` cache aren't.
 _known_digests: dict[tuple[tuple[tuple[int, ...], str], bytes], bytes] = {}
 _MOST_KNOWN = 100_000
 _SEED = secrets.randbits(64)

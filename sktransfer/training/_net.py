@@ -251,7 +251,7 @@ class FineTuningNet(NeuralNet):
     def _check_last_step(self, dataset: Any) -> None:
         """Raise an error if the last step, which no loss has seen, spoilt the net."""
         loader: Any = self.iterator_train
-        # A weight that is not finite reaches the output of every sample.
+        # What spoils a step spoils most weights, and so the output of any sample.
         inputs, _ = loader.collate_samples([dataset[0]])
         with torch.inference_mode():
             values = self.infer(inputs).flatten().tolist()
