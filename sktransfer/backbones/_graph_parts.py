@@ -42,6 +42,10 @@ class Step:
     kwargs: dict[str, Any]
     inputs: tuple[str, ...]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Step:
+        # Nothing changes a step, and each fit copies those of its network.
+        return self
+
 
 class GraphPart(nn.Module):
     """The steps of a network that lead from one value to another.

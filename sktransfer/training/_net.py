@@ -156,7 +156,9 @@ class FineTuningNet(NeuralNet):
         self._set_training(True)
         inputs, wanted = batch
         n_samples = len(wanted[0])
-        parameters = [p for p in self.module_.parameters() if p.requires_grad]
+        # Not the module's: walking through it takes longer than a small step should.
+        groups = self.optimizer_.param_groups
+        parameters = [p for g in groups for p in g["params"] if p.requires_grad]
 
         def compute(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
             chosen = tuple(tensor[start:stop] for tensor in wanted)

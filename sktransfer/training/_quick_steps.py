@@ -15,6 +15,8 @@ _CHUNK = 2**19
 # The kernels for the gradients of these sides are fast.
 _QUICK_SIDE = 3
 
+_Pair = tuple[int, int]
+
 # Ways to ask for means over images.
 _MEANS = {F.adaptive_avg_pool2d, torch.mean, torch.Tensor.mean}
 
@@ -90,13 +92,13 @@ def _computes_in_bfloat16(input: torch.Tensor, weight: torch.Tensor) -> bool:
     return input.dtype is weight.dtype is torch.bfloat16
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _pair(value: Any) -> _Pair:
     first, *rest = value if isinstance(value, (tuple, list)) else (value, value)
     return first, rest[0] if rest else first
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
-    """One filter a channel; the backward pass is in float32."""
+    """One filter a channel; the filters' gradient is in float32."""
 
     @staticmethod
     def forward(
@@ -104,9 +106,9 @@ class _DepthwiseConvolution(torch.autograd.Function):
         input: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        dilation: tuple[int, int],
+        stride: _Pair,
+        padding: _Pair,
+        dilation: _Pair,
     ) -> torch.Tensor:
         ctx.save_for_backward(input, weight)
         ctx.how = stride, padding, dilation
@@ -116,33 +118,67 @@ class _DepthwiseConvolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         input, weight = ctx.saved_tensors
-        stride, padding, dilation = how = ctx.how
-        filters = weight.float()
-        of_input = torch.empty_like(input) if ctx.needs_input_grad[0] else None
-        of_weight = torch.zeros_like(filters) if ctx.needs_input_grad[1] else None
-        of_bias = gradient.float().sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
-        n_images = max(1, _CHUNK // input[0].numel())
+        of_input = of_weight = of_bias = None
         with torch.autocast(gradient.device.type, enabled=False):
-            for start in range(0, len(input), n_images):
-                part = slice(start, start + n_images)
-                images, of_images = input[part].float(), gradient[part].float()
-                if of_input is not None:
-                    of_input[part] = conv_gradients.conv2d_input(
-                        *(images.shape, filters, of_images),
-                        *(stride, padding, dilation, len(filters)),
-                    )
-                if of_weight is not None:
-                    of_weight += _filter_gradient(images, filters, of_images, *how)
+            if ctx.needs_input_grad[0]:
+                filters = weight.to(gradient.dtype)
+                of_input = _input_gradient(input.shape, filters, gradient, *ctx.how)
+                of_input = of_input.to(input.dtype)
+            if ctx.needs_input_grad[1]:
+                of_weight = _filter_gradient(input, weight, gradient, *ctx.how)
+            if ctx.needs_input_grad[2]:
+                of_bias = gradient.float().sum((0, 2, 3))
         return of_input, of_weight, of_bias, None, None, None
 
 
+def _input_gradient(
+    shape: torch.Size,
+    weight: torch.Tensor,
+    gradient: torch.Tensor,
+    stride: _Pair,
+    padding: _Pair,
+    dilation: _Pair,
+) -> torch.Tensor:
+    """Convolve the gradient with the filters turned around.
+
+    Where the convolution has strides, there are zeros between its numbers.
+    """
+    (height, width), (rows, columns) = shape[2:], weight.shape[2:]
+    below, beside = dilation[0] * (rows - 1), dilation[1] * (columns - 1)
+    around = below - padding[0], beside - padding[1]
+    if min(around) < 0:
+        return conv_gradients.conv2d_input(
+            shape, weight, gradient, stride, padding, dilation, len(weight)
+        )
+    if stride != (1, 1):
+        sides = height + below - 2 * around[0], width + beside - 2 * around[1]
+        spread = torch.zeros_like(gradient[:, :, :1, :1].expand(-1, -1, *sides))
+        spread[:, :, :: stride[0], :: stride[1]] = gradient
+        gradient = spread
+    turned = weight.flip(2, 3)
+    return F.conv2d(gradient, turned, None, 1, around, dilation, len(weight))
+
+
 def _filter_gradient(
+    input: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, *how: Any
+) -> torch.Tensor:
+    """Add up the gradients of some images at a time, in float32."""
+    found = torch.zeros_like(weight, dtype=torch.float32)
+    n_images = max(1, _CHUNK // input[0].numel())
+    for images, of_images in zip(
+        input.split(n_images), gradient.split(n_images), strict=True
+    ):
+        found += _correlated(images.float(), found, of_images.float(), *how)
+    return found
+
+
+def _correlated(
     images: torch.Tensor,
     weight: torch.Tensor,
     gradient: torch.Tensor,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
+    stride: _Pair,
+    padding: _Pair,
+    dilation: _Pair,
 ) -> torch.Tensor:
     """Correlate each channel of each image with its gradient, and add up the images.
 

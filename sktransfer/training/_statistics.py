@@ -85,13 +85,18 @@ def statistics_of(n_samples: int, network: nn.Module) -> Iterator[None]:
             if n_samples < _SMALLEST_BATCH:
                 norm.training = False
             else:
-                unless_done.callback(
-                    _put_back, norm, [b.clone() for b in norm.buffers()]
-                )
+                kept = [(moved, moved.clone()) for moved in _kept_by(norm)]
+                unless_done.callback(_put_back, kept)
         yield
         unless_done.pop_all()
 
 
-def _put_back(norm: _BatchNorm, statistics: list[torch.Tensor]) -> None:
-    for moved, before in zip(norm.buffers(), statistics, strict=True):
+def _kept_by(norm: _BatchNorm) -> list[torch.Tensor]:
+    """Return what batch normalisation keeps of the batches that it has met."""
+    kept = norm.running_mean, norm.running_var, norm.num_batches_tracked
+    return [statistic for statistic in kept if statistic is not None]
+
+
+def _put_back(statistics: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    for moved, before in statistics:
         moved.copy_(before)
