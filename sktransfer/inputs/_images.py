@@ -31,7 +31,7 @@ from sktransfer.inputs._samples import DigestedSamples
 #: of its fits; what is in the copy is recognized by a hash that is quick and not
 #: cryptographic. Its seed is secret, so that pixels can hardly be made to collide.
 #: Threads share this: steps on a dict are atomic, those on a `cachetools` cache aren't.
-_known_digests: dict[tuple[tuple[tuple[int, ...], str], bytes], bytes] = {}
+_known_digests: dict[tuple[tuple[int, ...], str, bytes], bytes] = {}
 _MOST_KNOWN = 100_000
 _SEED = secrets.randbits(64)
 
@@ -119,12 +119,13 @@ class ImageSamples(DigestedSamples):
 
 def _pixel_digest(pixels: np.ndarray) -> bytes:
     """Return a digest of canonical pixels, 16 bytes."""
-    content = np.ascontiguousarray(pixels).view(np.uint8).data
-    facts = pixels.shape, pixels.dtype.str
-    met = facts, xxh3_128_digest(content, _SEED)
+    pixels = np.ascontiguousarray(pixels)
+    met = pixels.shape, pixels.dtype.char, xxh3_128_digest(pixels, _SEED)
     digest = _known_digests.get(met)
     if digest is None:
-        digest = blake3(repr(facts).encode()).update(content).digest(length=16)
+        facts = repr((pixels.shape, pixels.dtype.str)).encode()
+        content = pixels.view(np.uint8).data
+        digest = blake3(facts).update(content).digest(length=16)
         if len(_known_digests) >= _MOST_KNOWN:
             _known_digests.clear()
         _known_digests[met] = digest
