@@ -28,7 +28,8 @@ class QuickSteps(TorchFunctionMode):
     `python -m benchmarks.steps` prints what each of these is worth.
 
     - Depthwise convolutions: the gradient of a filter wider than 3 pixels is a naive
-      loop in oneDNN, and so is that of a strided convolution's input in bfloat16.
+      loop in oneDNN, and so is that of a strided convolution's input in bfloat16; any
+      other input's takes longer than a convolution forwards, which can give it too.
       EfficientNets, MobileNets and ConvNeXts are made of such convolutions.
     - Convolutions of single pixels in bfloat16: they are quicker as matrix products.
     - Means over images: their gradients are laid out unlike the images, and whatever
