@@ -120,7 +120,7 @@ class ImageSamples(DigestedSamples):
 def _pixel_digest(pixels: np.ndarray) -> bytes:
     """Return a digest of canonical pixels, 16 bytes."""
     pixels = np.ascontiguousarray(pixels)
-    met = pixels.shape, pixels.dtype.char, xxh3_128_digest(pixels, _SEED)
+    met = pixels.shape, pixels.dtype.char, xxh3_128_digest(pixels.data, _SEED)
     digest = _known_digests.get(met)
     if digest is None:
         facts = repr((pixels.shape, pixels.dtype.str)).encode()

@@ -16,6 +16,7 @@ from sktransfer.training._evaluation import outputs_of
 from sktransfer.training._module import FineTunedNetwork, embed
 from sktransfer.training._recipe import Once, Recipe, TrainingData
 from sktransfer.training._statistics import (
+    batch_norms,
     cumulative_statistics,
     statistics_of,
     training_norms,
@@ -138,5 +139,5 @@ def _run(
 ) -> None:
     """Run some samples of a batch through a tail."""
     part = part_of_batch(batch, start, stop).items()
-    with statistics_of(stop - start, tail):
+    with statistics_of(stop - start, batch_norms(tail)):
         embed(tail, **{name: tensor.to(device) for name, tensor in part})

@@ -25,7 +25,7 @@ from sktransfer.training._module import (
 from sktransfer.training._optimizers import start_optimizer
 from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recomputing import recomputing
-from sktransfer.training._statistics import statistics_of
+from sktransfer.training._statistics import batch_norms, statistics_of
 from sktransfer.training._tasks import Task
 
 
@@ -79,6 +79,7 @@ class FineTuningNet(NeuralNet):
 
     best_epoch: int | None = None
     stops = False
+    norms: Sequence[Any] = ()
     # What skorch sets.
     history: Any
     callbacks: Any
@@ -156,13 +157,12 @@ class FineTuningNet(NeuralNet):
         self._set_training(True)
         inputs, wanted = batch
         n_samples = len(wanted[0])
-        # Not the module's: walking through it takes longer than a small step should.
         groups = self.optimizer_.param_groups
         parameters = [p for g in groups for p in g["params"] if p.requires_grad]
 
         def compute(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
             chosen = tuple(tensor[start:stop] for tensor in wanted)
-            with statistics_of(stop - start, self.module_.tail):
+            with statistics_of(stop - start, self.norms):
                 outputs = self.infer(part_of_batch(inputs, start, stop))
                 loss = self.get_loss(outputs, chosen, training=True)
                 loss = loss * ((stop - start) / n_samples)
@@ -237,6 +237,8 @@ class FineTuningNet(NeuralNet):
     def take_steps(self, dataset: Any, epochs: int) -> None:
         """Train, and leave everything as the last step did."""
         self.initialize()
+        # Here, as walking through all modules takes longer than a small step should.
+        self.norms = batch_norms(self.module_.tail)
         self.notify("on_train_begin", X=dataset, y=None)
         finished = self.checkpoint is not None and self.checkpoint.restore(self)
         left = 0 if finished else epochs - len(self.history)
@@ -272,7 +274,7 @@ class FineTuningNet(NeuralNet):
         self.module_.cpu().zero_grad()
         self.device, self.optimizer_, self.stops = "cpu", None, False
         self.front = self.penalty = self.evaluate = self.checkpoint = None
-        self.blocks = ()
+        self.blocks = self.norms = ()
         self.processes = ALONE
         self.iterator_train = torch.utils.data.DataLoader
         self.callbacks = [c for c in self.callbacks or [] if not _is_own(c)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import nn
@@ -20,8 +20,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 def training_norms(network: nn.Module) -> list[_BatchNorm]:
     """Return those that take the statistics of each batch, and keep what they find."""
-    norms = batch_norms(network)
-    return [norm for norm in norms if norm.training and norm.track_running_stats]
+    return _training(batch_norms(network))
 
 
 def moving_statistics(network: nn.Module) -> list[torch.Tensor]:
@@ -73,14 +72,21 @@ def unmoved_statistics(network: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def statistics_of(n_samples: int, network: nn.Module) -> Iterator[None]:
+def statistics_of(n_samples: int, norms: Sequence[_BatchNorm]) -> Iterator[None]:
     """Within this context batch normalisation takes statistics, if that makes sense.
 
     A sample or two or three are no batch: what sets them apart would be taken out of
     them. They are computed with as in a prediction. A pass that fails moves nothing.
+
+    Parameters
+    ----------
+    n_samples : int
+        Size of the batch.
+    norms : sequence of _BatchNorm
+        Those of the network, whether they train or not.
     """
     with contextlib.ExitStack() as afterwards, contextlib.ExitStack() as unless_done:
-        for norm in training_norms(network):
+        for norm in _training(norms):
             afterwards.callback(setattr, norm, "training", True)
             if n_samples < _SMALLEST_BATCH:
                 norm.training = False
@@ -89,6 +95,10 @@ def statistics_of(n_samples: int, network: nn.Module) -> Iterator[None]:
                 unless_done.callback(_put_back, kept)
         yield
         unless_done.pop_all()
+
+
+def _training(norms: Sequence[_BatchNorm]) -> list[_BatchNorm]:
+    return [norm for norm in norms if norm.training and norm.track_running_stats]
 
 
 def _kept_by(norm: _BatchNorm) -> list[torch.Tensor]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sktransfer.training._statistics import (
+    batch_norms,
     cumulative_statistics,
     statistics_of,
     unmoved_statistics,
@@ -55,11 +56,11 @@ def test_a_second_pass_takes_statistics_and_keeps_none(network):
 
 def test_a_pass_that_fails_moves_nothing(network):
     before, batch = state(network), torch.randn(6, 2)
-    with pytest.raises(torch.OutOfMemoryError), statistics_of(6, network):
+    with pytest.raises(torch.OutOfMemoryError), statistics_of(6, batch_norms(network)):
         network(batch)
         raise torch.OutOfMemoryError
     assert not changed(network, before)
-    with statistics_of(6, network):
+    with statistics_of(6, batch_norms(network)):
         network(batch)
     assert changed(network, before) == {
         "1.running_mean", "1.running_var", "1.num_batches_tracked"
@@ -69,7 +70,7 @@ def test_a_pass_that_fails_moves_nothing(network):
 @pytest.mark.parametrize("n_samples", [1, 3])
 def test_a_few_samples_are_computed_with_as_in_a_prediction(network, n_samples):
     before, sample = state(network), torch.randn(n_samples, 2)
-    with statistics_of(n_samples, network):
+    with statistics_of(n_samples, batch_norms(network)):
         found = network(sample)
     assert not changed(network, before)
     assert network[1].training and not network[2].training
