@@ -226,7 +226,7 @@ def main() -> None:
     options.add_argument(
         "--only",
         choices=("grids", "passes"),
-        help="leave out the other table: the one against forward passes, or of grids",
+        help="the table to print, of grids or of forward passes; default: both",
     )
     chosen = options.parse_args()
     print_machine(chosen.device)

@@ -75,6 +75,8 @@ class FineTuningNet(NeuralNet):
     stops : bool
         Whether training is to end after this epoch. Callbacks set it, so that all of
         them hear of the epoch's end.
+    norms : sequence of Module
+        Batch normalisation in the backbone's part of the module, while it trains.
     """
 
     best_epoch: int | None = None

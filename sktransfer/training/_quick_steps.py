@@ -10,12 +10,14 @@ from torch.nn import functional as F
 from torch.nn import grad as conv_gradients
 from torch.overrides import TorchFunctionMode
 
-#: Numbers of a convolution's input that gradients are computed of at a time.
+#: Numbers of a convolution's input that its filters' gradient is computed of at a time.
 _CHUNK = 2**19
 # The kernels for the gradients of these sides are fast.
 _QUICK_SIDE = 3
 
 _Pair = tuple[int, int]
+#: Stride, padding and dilation of a convolution.
+_How = tuple[_Pair, _Pair, _Pair]
 
 # Ways to ask for means over images.
 _MEANS = {F.adaptive_avg_pool2d, torch.mean, torch.Tensor.mean}
@@ -123,34 +125,28 @@ class _DepthwiseConvolution(torch.autograd.Function):
         with torch.autocast(gradient.device.type, enabled=False):
             if ctx.needs_input_grad[0]:
                 filters = weight.to(gradient.dtype)
-                of_input = _input_gradient(input.shape, filters, gradient, *ctx.how)
+                of_input = _input_gradient(input.shape, filters, gradient, ctx.how)
                 of_input = of_input.to(input.dtype)
             if ctx.needs_input_grad[1]:
-                of_weight = _filter_gradient(input, weight, gradient, *ctx.how)
+                of_weight = _filter_gradient(input, weight.shape, gradient, ctx.how)
             if ctx.needs_input_grad[2]:
                 of_bias = gradient.float().sum((0, 2, 3))
         return of_input, of_weight, of_bias, None, None, None
 
 
 def _input_gradient(
-    shape: torch.Size,
-    weight: torch.Tensor,
-    gradient: torch.Tensor,
-    stride: _Pair,
-    padding: _Pair,
-    dilation: _Pair,
+    shape: torch.Size, weight: torch.Tensor, gradient: torch.Tensor, how: _How
 ) -> torch.Tensor:
     """Convolve the gradient with the filters turned around.
 
     Where the convolution has strides, there are zeros between its numbers.
     """
+    stride, padding, dilation = how
     (height, width), (rows, columns) = shape[2:], weight.shape[2:]
     below, beside = dilation[0] * (rows - 1), dilation[1] * (columns - 1)
     around = below - padding[0], beside - padding[1]
     if min(around) < 0:
-        return conv_gradients.conv2d_input(
-            shape, weight, gradient, stride, padding, dilation, len(weight)
-        )
+        return conv_gradients.conv2d_input(shape, weight, gradient, *how, len(weight))
     if stride != (1, 1):
         sides = height + below - 2 * around[0], width + beside - 2 * around[1]
         spread = torch.zeros_like(gradient[:, :, :1, :1].expand(-1, -1, *sides))
@@ -161,42 +157,36 @@ def _input_gradient(
 
 
 def _filter_gradient(
-    input: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor, *how: Any
+    input: torch.Tensor, shape: torch.Size, gradient: torch.Tensor, how: _How
 ) -> torch.Tensor:
     """Add up the gradients of some images at a time, in float32."""
-    found = torch.zeros_like(weight, dtype=torch.float32)
+    found = input.new_zeros(shape, dtype=torch.float32)
     n_images = max(1, _CHUNK // input[0].numel())
     for images, of_images in zip(
         input.split(n_images), gradient.split(n_images), strict=True
     ):
-        found += _correlated(images.float(), found, of_images.float(), *how)
+        found += _correlated(images.float(), shape, of_images.float(), how)
     return found
 
 
 def _correlated(
-    images: torch.Tensor,
-    weight: torch.Tensor,
-    gradient: torch.Tensor,
-    stride: _Pair,
-    padding: _Pair,
-    dilation: _Pair,
+    images: torch.Tensor, shape: torch.Size, gradient: torch.Tensor, how: _How
 ) -> torch.Tensor:
     """Correlate each channel of each image with its gradient, and add up the images.
 
     That is a depthwise convolution itself, of as many channels as there are channels
     in all images, with strides and dilations in each other's place.
     """
-    height, width = weight.shape[2:]
+    stride, padding, dilation = how
+    height, width = shape[2:]
     if max(height, width) <= _QUICK_SIDE:
-        return conv_gradients.conv2d_weight(
-            images, weight.shape, gradient, stride, padding, dilation, len(weight)
-        )
+        return conv_gradients.conv2d_weight(images, shape, gradient, *how, shape[0])
     channels = images.reshape(1, -1, *images.shape[2:])
     filters = gradient.reshape(-1, 1, *gradient.shape[2:])
     found = F.conv2d(channels, filters, None, dilation, padding, stride, len(filters))
     # Rows and columns that no stride has reached give more of them.
     found = found[0, :, :height, :width]
-    return found.reshape(len(images), *weight.shape).sum(0)
+    return found.reshape(len(images), *shape).sum(0)
 
 
 def _attention(

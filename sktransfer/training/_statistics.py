@@ -91,7 +91,8 @@ def statistics_of(n_samples: int, norms: Sequence[_BatchNorm]) -> Iterator[None]
             if n_samples < _SMALLEST_BATCH:
                 norm.training = False
             else:
-                kept = [(moved, moved.clone()) for moved in _kept_by(norm)]
+                buffers = norm.buffers(recurse=False)
+                kept = [(moved, moved.clone()) for moved in buffers]
                 unless_done.callback(_put_back, kept)
         yield
         unless_done.pop_all()
@@ -99,12 +100,6 @@ def statistics_of(n_samples: int, norms: Sequence[_BatchNorm]) -> Iterator[None]
 
 def _training(norms: Sequence[_BatchNorm]) -> list[_BatchNorm]:
     return [norm for norm in norms if norm.training and norm.track_running_stats]
-
-
-def _kept_by(norm: _BatchNorm) -> list[torch.Tensor]:
-    """Return what batch normalisation keeps of the batches that it has met."""
-    kept = norm.running_mean, norm.running_var, norm.num_batches_tracked
-    return [statistic for statistic in kept if statistic is not None]
 
 
 def _put_back(statistics: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
