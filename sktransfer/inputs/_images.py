@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import operator
 import os
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from blake3 import blake3
 from PIL import Image
-from xxhash import xxh3_128_digest
 
 from sktransfer.inputs._arrays import (
     canonical,
@@ -25,15 +22,8 @@ from sktransfer.inputs._arrays import (
 from sktransfer.inputs._containers import describe, refuse_empty, unpack
 from sktransfer.inputs._decode import decode
 from sktransfer.inputs._files import content_digest
+from sktransfer.inputs._pixel_digests import pixel_digest, pixel_digests
 from sktransfer.inputs._samples import DigestedSamples
-
-#: Digests of pixels that this process has met before. A search copies an array in each
-#: of its fits; what is in the copy is recognized by a hash that is quick and not
-#: cryptographic. Its seed is secret, so that pixels can hardly be made to collide.
-#: Threads share this: steps on a dict are atomic, those on a `cachetools` cache aren't.
-_known_digests: dict[tuple[tuple[int, ...], str, bytes], bytes] = {}
-_MOST_KNOWN = 100_000
-_SEED = secrets.randbits(64)
 
 _EXPECTED = (
     "expected a path (str or pathlib.Path), bytes, a PIL image, or an array of shape "
@@ -51,7 +41,7 @@ class ImageSamples(DigestedSamples):
         views of shape (H, W, C).
     positions : ndarray of shape (n_samples,), int
         Where each sample stood in the user's `X`, for error messages.
-    digests : list of bytes or None, default=None
+    digests : sequence of bytes or None, default=None
         What `digest` gives of each sample, as far as it is known already.
     """
 
@@ -59,7 +49,7 @@ class ImageSamples(DigestedSamples):
         self,
         sources: list[Any],
         positions: np.ndarray,
-        digests: list[bytes | None] | None = None,
+        digests: Sequence[bytes | None] | None = None,
     ) -> None:
         super().__init__(len(sources), digests)
         self._sources = sources
@@ -98,7 +88,7 @@ class ImageSamples(DigestedSamples):
         # Of an encoded picture its bytes, wherever they come from; else its pixels.
         source = self._sources[index]
         if isinstance(source, (Image.Image, np.ndarray)):
-            return _pixel_digest(self._pixels(index))
+            return pixel_digest(self._pixels(index))
         try:
             return content_digest(source)
         except ValueError as error:
@@ -115,21 +105,6 @@ class ImageSamples(DigestedSamples):
 
     def _located(self, error: ValueError, index: int) -> ValueError:
         return ValueError(f"X[{self._positions[index]}]: {error}")
-
-
-def _pixel_digest(pixels: np.ndarray) -> bytes:
-    """Return a digest of canonical pixels, 16 bytes."""
-    pixels = np.ascontiguousarray(pixels)
-    met = pixels.shape, pixels.dtype.char, xxh3_128_digest(pixels.data, _SEED)
-    digest = _known_digests.get(met)
-    if digest is None:
-        facts = repr((pixels.shape, pixels.dtype.str)).encode()
-        content = pixels.view(np.uint8).data
-        digest = blake3(facts).update(content).digest(length=16)
-        if len(_known_digests) >= _MOST_KNOWN:
-            _known_digests.clear()
-        _known_digests[met] = digest
-    return digest
 
 
 def as_images(X: Any, *, image_shape: Sequence[int] | None = None) -> ImageSamples:
@@ -249,4 +224,6 @@ def _from_numeric(
         images = array[..., np.newaxis]
     else:
         images = channels_last(array, "X", prefer_first=prefer_first)
-    return ImageSamples(list(images), np.arange(len(images)))
+    # Those of all of them at once are found sooner than one by one, when asked for.
+    digests = pixel_digests(array, images) if array.flags.c_contiguous else None
+    return ImageSamples(list(images), np.arange(len(images)), digests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 
 class DigestedSamples(ABC):
@@ -13,14 +14,13 @@ class DigestedSamples(ABC):
     ----------
     n_samples : int
         How many samples there are.
-    digests : list of bytes or None
+    digests : sequence of bytes or None
         What `digest` gives of each sample, as far as it is known already; None if it
         is of no sample.
     """
 
-    def __init__(self, n_samples: int, digests: list[bytes | None] | None) -> None:
-        unknown: list[bytes | None] = [None] * n_samples
-        self._digests = unknown if digests is None else digests
+    def __init__(self, n_samples: int, digests: Sequence[bytes | None] | None) -> None:
+        self._digests: list[bytes | None] = list(digests or [None] * n_samples)
 
     def __len__(self) -> int:
         return len(self._digests)

@@ -12,7 +12,7 @@ import torch
 from _pictures import ASTRONAUT, BRICK, COLOUR, FACES, first, grey
 from PIL import Image
 
-from sktransfer.inputs import ImageSamples, _images, as_images
+from sktransfer.inputs import ImageSamples, as_images
 
 
 @pytest.fixture
@@ -116,22 +116,6 @@ def test_digest_of_arrays():
     rows = as_images(FACES.reshape(6, -1).astype(float), image_shape=(25, 25))
     assert rows.digest(3) == as_images(FACES).digest(3)
     assert rows.digest(3) != rows.digest(2)
-
-
-def test_digest_of_arrays_met_before(monkeypatch):
-    monkeypatch.setattr(_images, "_known_digests", {})
-    monkeypatch.setattr(_images, "_MOST_KNOWN", len(FACES) + 1)
-    zeros = [np.zeros(shape, dtype=np.uint8) for shape in ((4, 6), (6, 4), (8, 3))]
-    X = [*FACES, *zeros]
-    digests = as_images(X).digests()
-    assert len(_images._known_digests) <= len(FACES) + 1
-    assert as_images([image.copy() for image in X]).digests() == digests
-    changed = FACES[0].copy()
-    changed[-1, -1] += 0.25 if changed[-1, -1] < 0.5 else -0.25
-    assert as_images([changed]).digest(0) not in digests
-    _images._known_digests.clear()
-    assert as_images(X).digests() == digests
-    assert len({*digests}) == len(X)
 
 
 def test_digest_of_a_pil_image_is_that_of_its_pixels():
