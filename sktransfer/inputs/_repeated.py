@@ -14,10 +14,7 @@ def distinct(samples: ImageSamples | TextSamples) -> tuple[np.ndarray, np.ndarra
     They come in an order of their own. Sums of floats depend on the batch that a sample
     is in; in this order they depend neither on the order of `X` nor on repetitions.
     """
-    # All are 16 bytes long, so that zeros which numpy drops at an end are no matter.
-    digests = np.array(samples.digests(), dtype="S16")
-    _, chosen, places = np.unique(digests, return_index=True, return_inverse=True)
-    return chosen, places
+    return _distinct_rows(_digests(samples))
 
 
 def merge_repeated(
@@ -29,7 +26,18 @@ def merge_repeated(
     Targets have one row a sample.
     """
     rows = np.ascontiguousarray(targets).view(np.uint8).reshape(len(targets), -1)
-    kinds = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
-    places = distinct(samples)[1] * (kinds.max() + 1) + kinds
-    _, chosen, groups = np.unique(places, return_index=True, return_inverse=True)
+    chosen, groups = _distinct_rows(np.hstack([_digests(samples), rows]))
     return samples.take(chosen), targets[chosen], np.bincount(groups, weights)
+
+
+def _digests(samples: ImageSamples | TextSamples) -> np.ndarray:
+    """Return the bytes of each sample's digest, (n_samples, 16)."""
+    return np.frombuffer(b"".join(samples.digests()), np.uint8).reshape(-1, 16)
+
+
+def _distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where one of each row of bytes is, and the place of every row."""
+    # All are of one length, so that zeros which numpy drops at an end are no matter.
+    keys = rows.view(f"S{rows.shape[1]}").ravel()
+    _, chosen, places = np.unique(keys, return_index=True, return_inverse=True)
+    return chosen, places
