@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 #: Inverse strength of the L2 penalty of a logistic regression, on features of unit
 #: deviation at most.
@@ -31,7 +33,8 @@ class _Standardised:
 
     def __init__(self, features: np.ndarray, weights: np.ndarray) -> None:
         features = features.astype(np.float64)
-        scaler = StandardScaler().fit(features, sample_weight=weights)
+        # A copy of them is enough.
+        scaler = StandardScaler(copy=False).fit(features, sample_weight=weights)
         typical = np.sqrt(np.mean(scaler.var_)) or 1.0
         scaler.scale_ = np.maximum(np.sqrt(scaler.var_), typical)
         self._scaler = scaler
@@ -61,9 +64,7 @@ def separating_lines(
     """
     given = _Standardised(features, weights)
     solver = LogisticRegression(C=LOGISTIC_C, tol=1e-6, max_iter=1000)
-    # The problem is too narrow for several threads: they would wait for each other and
-    # for torch's longer than one takes.
-    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+    with _on_one_thread(), warnings.catch_warnings():
         # A thousand iterations leave a head that fine-tuning can start from.
         warnings.simplefilter("ignore", ConvergenceWarning)
         solver.fit(given.features, codes, sample_weight=weights)
@@ -90,7 +91,7 @@ def regression_line(
     """
     given = _Standardised(features, weights)
     solver = Ridge(RIDGE_ALPHA * weights.sum())
-    with threadpool_limits(1, user_api="blas"):
+    with _on_one_thread():
         solver.fit(given.features, targets, sample_weight=weights)
     return given.folded(solver.coef_, solver.intercept_)
 
@@ -119,9 +120,24 @@ def robust_line(
     # all to the penalty.
     solver = Ridge(RIDGE_ALPHA * weights.sum() * min(1.0, delta))
     shares = np.ones(len(target))
-    with threadpool_limits(1, user_api="blas"):
+    with _on_one_thread():
         for _ in range(_N_REWEIGHTINGS):
             solver.fit(given.features, target, sample_weight=weights * shares)
             residuals = np.abs(target - solver.predict(given.features))
             shares = np.minimum(1.0, delta / np.maximum(residuals, 1e-12))
     return given.folded(solver.coef_, solver.intercept_)
+
+
+def _on_one_thread() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which BLAS has one thread.
+
+    These problems are too narrow for several: they would wait for each other, and for
+    torch's, longer than one takes.
+    """
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries that have threads, which takes milliseconds to find out."""
+    return ThreadpoolController()
