@@ -27,10 +27,10 @@ from sktransfer.features import (
 )
 from sktransfer.inputs import check_weights, distinct, merge_repeated
 from sktransfer.training import (
+    Embeddings,
     FineTunedNetwork,
     FineTuningNet,
     Mix,
-    Once,
     Recipe,
     TrainingData,
     autocast,
@@ -192,8 +192,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
     def _training(self, plan: Plan) -> dict[str, Any]:
         """Return what `fine_tune` is to be called with.
 
-        The frozen part runs here. Embeddings, where they are needed, continue from the
-        states at the cut.
+        The frozen part runs here; embeddings continue from the states at the cut.
         """
         backbone = plan.backbone.on(plan.device)
         cut = backbone.cut(plan.depth)
@@ -202,15 +201,16 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         embed = partial(extraction.embeddings, backbone, plan.samples)
         if cut.depth == backbone.n_stages:
             embed = partial(stacked_states, records)
+        memo = extraction.memo(backbone, cut, plan.samples)
         data = TrainingData(
             task=plan.task,
             records=records,
-            embed=Once(embed),
+            embeddings=Embeddings(embed, memo),
             augmented=self._augmented(plan.samples, backbone),
             mix=self._mix(),
             targets=plan.targets,
             weights=plan.weights / plan.weights.mean(),
-            memo=extraction.memo(backbone, cut, plan.samples),
+            memo=memo,
         )
         return {
             "backbone": backbone,

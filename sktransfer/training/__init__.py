@@ -3,6 +3,7 @@
 from sktransfer.training._augment import Mix, resolve_augment, resolve_mix
 from sktransfer.training._checkpoint import Checkpoint
 from sktransfer.training._device import autocast, resolve_device, training_context
+from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork, embed
@@ -10,7 +11,7 @@ from sktransfer.training._net import FineTuningNet
 from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._processes import Processes, launched
 from sktransfer.training._rates import losses_at_rates
-from sktransfer.training._recipe import Once, Recipe, TrainingData
+from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._reporting import Snapshot
 from sktransfer.training._tasks import (
     Multiclass,
@@ -23,13 +24,13 @@ from sktransfer.training._tasks import (
 __all__ = [
     "OPTIMIZERS",
     "Checkpoint",
+    "Embeddings",
     "FineTunedNetwork",
     "FineTuningNet",
     "Mix",
     "Multiclass",
     "Multilabel",
     "Multitask",
-    "Once",
     "Processes",
     "Recipe",
     "Regression",

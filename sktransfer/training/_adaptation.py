@@ -12,9 +12,10 @@ from torch import nn
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import Record, current_room, part_of_batch, tail_batches
 from sktransfer.training._device import autocast, kept_randomness
+from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._evaluation import outputs_of
 from sktransfer.training._module import FineTunedNetwork, embed
-from sktransfer.training._recipe import Once, Recipe, TrainingData
+from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._statistics import (
     batch_norms,
     cumulative_statistics,
@@ -91,7 +92,7 @@ def adapt_statistics(
         # A head may work in place.
         return place.result(compute)["state"].numpy().copy()
 
-    return dataclasses.replace(data, embed=Once(embeddings))
+    return dataclasses.replace(data, embeddings=Embeddings(embeddings, place))
 
 
 def _statistics(tail: nn.Module) -> Record:

@@ -52,6 +52,7 @@ def peak_rate(
 def _left_by_the_head(
     network: FineTunedNetwork, data: TrainingData, device: torch.device
 ) -> float:
+    assert data.embeddings is not None
     embeddings = torch.from_numpy(data.embeddings())
 
     def compute(start: int, stop: int) -> torch.Tensor:

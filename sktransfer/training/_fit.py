@@ -108,7 +108,7 @@ def fine_tune(
         if watches:
             kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
             # A net that is pickled meanwhile has the latter in it.
-            watched = dataclasses.replace(data.take(held_out), embed=None)
+            watched = dataclasses.replace(data.take(held_out), embeddings=None)
             net = fit.run(data.take(kept), watched)
         else:
             net = fit.run(data)

@@ -7,10 +7,10 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import torch
-from blake3 import blake3
 from cachetools import LRUCache
 from torch import nn
 
+from sktransfer.training._embeddings import Embeddings, digest_of
 from sktransfer.training._tasks import Lines, Task
 
 Head = str | Callable[[int, int], nn.Module]
@@ -67,7 +67,7 @@ def is_plain_linear(head: nn.Module) -> TypeGuard[nn.Linear]:
 def solve_linear(
     head: nn.Linear,
     task: Task,
-    features: np.ndarray,
+    embeddings: Embeddings,
     targets: np.ndarray,
     weights: np.ndarray,
 ) -> None:
@@ -79,22 +79,17 @@ def solve_linear(
         With the task's number of outputs, on any device. Overwritten.
     task : Task
         What is to be learnt.
-    features : ndarray of shape (n_samples, n_features)
-        Embeddings.
+    embeddings : Embeddings
+        Of the samples.
     targets : ndarray of shape (n_samples, ...)
         The task's.
     weights : ndarray of shape (n_samples,)
         Weights of the samples, not all zero.
     """
-    problem = task, *map(_digest, (features, targets, weights))
+    problem = task, embeddings.digest(), digest_of(targets), digest_of(weights)
     if problem not in _solutions:
-        _solutions[problem] = task.solve(features, targets, weights)
+        _solutions[problem] = task.solve(embeddings(), targets, weights)
     slope, offset = _solutions[problem]
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(slope).to(head.weight))
         head.bias.copy_(torch.as_tensor(offset).to(head.bias))
-
-
-def _digest(array: np.ndarray) -> tuple[tuple[int, ...], bytes]:
-    content = np.ascontiguousarray(array).view(np.uint8)
-    return array.shape, blake3(content.data).digest(length=16)

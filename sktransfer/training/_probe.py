@@ -26,6 +26,7 @@ from sktransfer.training._batches import (
     draw_seed,
 )
 from sktransfer.training._device import autocast, training_context
+from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._heads import is_plain_linear, solve_linear
 from sktransfer.training._module import FineTunedNetwork, embed
 from sktransfer.training._net import FineTuningNet
@@ -64,21 +65,25 @@ def fit_probe(
     device : torch.device
         Where to compute.
     """
-    draws = [data.embeddings()]
+    embeddings, targets, weights = data.embeddings, data.targets, data.weights
+    assert embeddings is not None
     changing = data.augmented
     if changing is not None and changing.changes and not network.released:
         # No gradient step will see changed samples, so the head is shown some.
-        draws += [
+        changed = [
             _embed(backbone, cut, changing, recipe, device)
             for _ in range(recipe.max_epochs)
         ]
-    features = np.concatenate(draws)
-    targets = np.concatenate([data.targets] * len(draws))
-    weights = np.tile(data.weights, len(draws)) / len(draws)
+        draws = np.concatenate([embeddings(), *changed])
+        embeddings = Embeddings(lambda: draws)
+        n_draws = 1 + len(changed)
+        targets = np.concatenate([targets] * n_draws)
+        weights = np.tile(weights, n_draws) / n_draws
+    problem = data.task, embeddings, targets, weights
     if is_plain_linear(network.head):
-        solve_linear(network.head, data.task, features, targets, weights)
+        solve_linear(network.head, *problem)
     else:
-        _train_head(network.head, data.task, features, targets, weights, recipe, device)
+        _train_head(network.head, *problem, recipe, device)
         network.to(device)
 
 
@@ -124,7 +129,7 @@ def _embeddings(
 def _train_head(
     head: nn.Module,
     task: Task,
-    features: np.ndarray,
+    embeddings: Embeddings,
     targets: np.ndarray,
     weights: np.ndarray,
     recipe: Recipe,
@@ -154,5 +159,5 @@ def _train_head(
         verbose=0,
         device=str(device),
     )
-    records = [{"state": row} for row in torch.from_numpy(features)]
+    records = [{"state": row} for row in torch.from_numpy(embeddings())]
     net.run(TrainingSet(records, targets, weights), _HEAD_EPOCHS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 
 from sktransfer.features import Memo, PreparedImages, PreparedTexts, Record
 from sktransfer.training._augment import Mix
+from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._heads import Head
 from sktransfer.training._tasks import Task
 
@@ -74,25 +75,6 @@ class Recipe:
         return self.max_epochs if releases or not self.probe else 0
 
 
-class Once:
-    """A function without arguments that is called once, and then forgotten.
-
-    Parameters
-    ----------
-    compute : callable
-        Returns an array.
-    """
-
-    def __init__(self, compute: Callable[[], np.ndarray]) -> None:
-        self._compute: Callable[[], np.ndarray] | None = compute
-        self._found = np.empty(0)
-
-    def __call__(self) -> np.ndarray:
-        if self._compute is not None:
-            self._found, self._compute = self._compute(), None
-        return self._found
-
-
 @dataclass(frozen=True)
 class TrainingData:
     """What there is to learn from.
@@ -103,9 +85,8 @@ class TrainingData:
         What is to be learnt.
     records : sequence of Record or PreparedImages
         What the tail takes of each sample.
-    embed : callable or None
-        Returns what the backbone makes of each sample before any stage trains, an
-        ndarray of shape (n_samples, n_features); called for the probe only.
+    embeddings : Embeddings or None
+        Of each sample, for the probe only.
     augmented : PreparedImages, PreparedTexts or None
         The same samples before the front, changed at random each time they are asked
         for; trained on in place of `records`.
@@ -121,7 +102,7 @@ class TrainingData:
 
     task: Task
     records: Sequence[Record] | PreparedImages
-    embed: Callable[[], np.ndarray] | None
+    embeddings: Embeddings | None
     augmented: PreparedImages | PreparedTexts | None
     mix: Mix | None
     targets: np.ndarray
@@ -131,21 +112,18 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def embeddings(self) -> np.ndarray:
-        """Return what `embed` does."""
-        assert self.embed is not None
-        return self.embed()
-
     def take(self, indices: np.ndarray) -> TrainingData:
         """Return the samples at `indices`; the weights' mean is 1 again."""
+        embeddings, memo = self.embeddings, self.memo.of(indices.tobytes())
+        assert embeddings is not None
         return dataclasses.replace(
             self,
             records=_taken(self.records, indices),
-            embed=lambda: self.embeddings()[indices],
+            embeddings=Embeddings(lambda: embeddings()[indices], memo),
             augmented=None if self.augmented is None else self.augmented.take(indices),
             targets=self.targets[indices],
             weights=self.weights[indices] / self.weights[indices].mean(),
-            memo=self.memo.of(np.asarray(indices).tobytes()),
+            memo=memo,
         )
 
 

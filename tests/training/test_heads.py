@@ -10,21 +10,22 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.utils import weight_norm
 
-from sktransfer.training import Multiclass
+from sktransfer.training import Embeddings, Multiclass
 from sktransfer.training._heads import is_plain_linear, solve_linear
 
 
 @pytest.fixture
 def problem(rng):
     codes = np.repeat([0, 2], 10)
-    return rng.normal(size=(20, 4)) + codes[:, np.newaxis], codes, np.ones(20)
+    features = rng.normal(size=(20, 4)) + codes[:, np.newaxis]
+    return Embeddings(lambda: features), codes, np.ones(20)
 
 
 def test_a_class_without_samples_is_never_predicted(problem):
     features, codes, _ = problem
     head = nn.Linear(4, 3)
     solve_linear(head, Multiclass(3), *problem)
-    outputs = head(torch.from_numpy(features).float()).detach().numpy()
+    outputs = head(torch.from_numpy(features()).float()).detach().numpy()
     assert set(outputs.argmax(axis=1)) == {0, 2}
     assert np.mean(outputs.argmax(axis=1) == codes) > 0.9
 

@@ -1,0 +1,67 @@
+"""Embeddings that are computed where nothing known will do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from torch import nn
+
+from sktransfer.features import Memo
+from sktransfer.features._memory import Memory
+from sktransfer.training import Embeddings, Multiclass
+from sktransfer.training._heads import solve_linear
+
+
+@pytest.fixture
+def memo():
+    return Memo(Memory(float("inf")))
+
+
+class Counted:
+    """Embeddings of 20 samples of two classes, and how often they were computed."""
+
+    def __init__(self, rng):
+        self.codes = np.repeat([0, 1], 10)
+        self.features = rng.normal(size=(20, 4)) + self.codes[:, np.newaxis]
+        self.n_calls = 0
+
+    def __call__(self):
+        self.n_calls += 1
+        return self.features
+
+
+def test_they_are_computed_once(rng):
+    compute = Counted(rng)
+    embeddings = Embeddings(compute)
+    embeddings.digest()
+    assert_array_equal(embeddings(), compute.features)
+    assert_array_equal(embeddings(), compute.features)
+    assert compute.n_calls == 1
+
+
+def test_a_problem_that_was_solved_before_needs_none(rng, memo):
+    compute = Counted(rng)
+
+    def solved(codes):
+        head = nn.Linear(4, 2)
+        embeddings = Embeddings(compute, memo)
+        solve_linear(head, Multiclass(2), embeddings, codes, np.ones(20))
+        return head.weight
+
+    first = solved(compute.codes)
+    compute.n_calls = 0
+    assert solved(compute.codes).equal(first)
+    assert compute.n_calls == 0
+    assert not solved(1 - compute.codes).equal(first)
+    assert compute.n_calls == 1
+
+
+def test_what_is_in_them_counts(rng, memo):
+    features = rng.normal(size=(4, 6))
+    arrays = features, features + 1, features.reshape(6, 4), features.astype("f4")
+    assert len({Embeddings(lambda a=a: a).digest() for a in arrays}) == 4
+    known = Embeddings(lambda: features, memo).digest()
+    assert known == Embeddings(lambda: features).digest()
+    other = Embeddings(lambda: features + 1, memo.of("others"))
+    assert other.digest() != known
