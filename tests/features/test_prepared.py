@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from sktransfer.backbones import load_backbone
-from sktransfer.features import PreparedImages, records_at
+from sktransfer.features import PreparedImages, _prepared, records_at, tail_batches
 from sktransfer.inputs import as_images
 
 
@@ -24,8 +24,13 @@ def threads():
 
 
 @pytest.fixture(scope="module")
-def preprocessing():
-    return load_backbone("timm/tf_efficientnet_lite0.in1k", "image").preprocessing
+def backbone():
+    return load_backbone("timm/tf_efficientnet_lite0.in1k", "image")
+
+
+@pytest.fixture(scope="module")
+def preprocessing(backbone):
+    return backbone.preprocessing
 
 
 def encoded(seed: int) -> bytes:
@@ -88,3 +93,29 @@ def test_threads_that_decode_compute_alone(preprocessing):
     assert {count for _, count in counts} == {1}
     assert threading.main_thread() not in {thread for thread, _ in counts}
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("most", "seen"), [(4, [4, 4, 7, 7]), (1, [2, 4, 6, 7])])
+def test_few_images_are_prepared_ahead(
+    most, seen, backbone, preprocessing, monkeypatch
+):
+    numbers = preprocessing.probe_batch()["pixel_values"][0].numel()
+    monkeypatch.setattr(_prepared, "_MOST_PREPARED", most * numbers)
+    samples = as_images([encoded(seed) for seed in range(7)])
+    asked = []
+
+    class Noting:
+        def __getitem__(self, index):
+            asked.append(index)
+            return samples[index]
+
+    batches = [[6, 0], [1, 5], [2, 3], [4]]
+    images = PreparedImages(Noting(), preprocessing)
+    found, counts = [], []
+    for batch in tail_batches(backbone, backbone.cut(0), images, batches):
+        found += [*batch["pixel_values"]]
+        counts.append(len(asked))
+    assert counts == seen
+    alone = records_at(PreparedImages(samples, preprocessing), sum(batches, []))
+    expected = [record["pixel_values"] for record in alone]
+    assert all(map(torch.equal, found, expected))
