@@ -192,7 +192,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
     def _training(self, plan: Plan) -> dict[str, Any]:
         """Return what `fine_tune` is to be called with.
 
-        The frozen part runs here; embeddings continue from the states at the cut.
+        The frozen part runs here. Embeddings, if needed, go on from the cut's states.
         """
         backbone = plan.backbone.on(plan.device)
         cut = backbone.cut(plan.depth)

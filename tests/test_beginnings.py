@@ -15,6 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from sktransfer import PretrainedImageClassifier
 from sktransfer.features._memory import MEMORY
+from sktransfer.training import _heads
 
 DATA = textures()
 X, y = DATA.X[:24], DATA.y[:24]
@@ -147,3 +148,20 @@ def test_what_is_frozen_counts_where_a_network_cannot_be_cut(passes, tmp_path):
     second = trained(freeze_depth=2, **how).fit(X, y)
     assert first.module_.depth == second.module_.depth == 0
     assert "statistics" in passes
+
+
+def test_a_head_solved_before_is_that_of_a_fit_alone(tmp_path):
+    some = np.arange(20), np.arange(4, 24), np.arange(24)
+    fits = [{"freeze_depth": "all"}, {"max_epochs": 0, "freeze_depth": -1}]
+
+    def fitted(rows: np.ndarray, how: dict[str, Any]) -> PretrainedImageClassifier:
+        return image_classifier(cache=tmp_path, **how).fit(X[rows], y[rows])
+
+    MEMORY.forget()
+    _heads._solutions.clear()
+    jobs = [(rows, how) for rows in some for how in fits]
+    together = [fitted(*job) for job in jobs * 2]
+    for estimator, job in zip(together, jobs * 2, strict=True):
+        MEMORY.forget()
+        _heads._solutions.clear()
+        assert_same_weights(estimator, fitted(*job))

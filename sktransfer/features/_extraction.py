@@ -103,7 +103,7 @@ class Extraction:
         """
         space = self.space(backbone, cut.depth)
         content = b"".join(samples.digests())
-        return Memo(self.store.memory).of(space.key, self.long_text, content)
+        return self.store.memo().of(space.key, self.long_text, content)
 
     def space(self, backbone: Backbone, depth: int) -> Space:
         """Return where the states at a cut are kept."""

@@ -20,9 +20,9 @@ from sktransfer.inputs import ImageSamples, TextSamples
 
 T = TypeVar("T")
 
-#: Numbers in images that are prepared at a time: 64 of 160 pixels. Threads that torch
-#: has computed with wait for more at full speed, for milliseconds in which those that
-#: decode have a processor less; so the latter do much at a time.
+#: Pixel values of the images that are prepared at a time, if a batch has no more: those
+#: of 64 images of 160 pixels. Threads that torch has computed with busy-wait for more,
+#: for milliseconds in which those that decode have a processor less.
 _MOST_PREPARED = 64 * 3 * 160**2
 
 
@@ -246,10 +246,10 @@ def tail_batches(
         return
     largest = 3 * backbone.preprocessing.size**2 * max(map(len, batches), default=1)
     for group in chunked(batches, max(1, _MOST_PREPARED // largest)):
-        images = records_at(records, [index for batch in group for index in batch])
+        indices = [index for batch in group for index in batch]
+        images = records_at(records, indices)[::-1]
         for batch in group:
-            yield stack(images[: len(batch)])
-            del images[: len(batch)]
+            yield stack([images.pop() for _ in batch])
 
 
 def make_batch(

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 
 from sktransfer.backbones import Backbone
 from sktransfer.features._database import Database, Info
-from sktransfer.features._memory import MEMORY, Memory, Record
+from sktransfer.features._memory import MEMORY, Memo, Memory, Record
 
 #: Bound of the store on disk in bytes, unless SKTRANSFER_CACHE_SIZE says otherwise.
 DEFAULT_SIZE = 10 * 2**30
@@ -190,6 +190,10 @@ class Store:
         """Return what is remembered of each sample."""
         keys = [(self._place, space.key, sample, "remembered") for sample in samples]
         return self.memory.get_all(keys)
+
+    def memo(self) -> Memo:
+        """Return a place in memory for what is computed from this store's records."""
+        return Memo(self.memory).of(repr(self._place))
 
     def info(self) -> Info:
         """Return what the database holds."""

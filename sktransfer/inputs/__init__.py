@@ -1,5 +1,6 @@
 """Raw ``X``, ``y`` and ``sample_weight`` to validated samples, codes and weights."""
 
+from sktransfer.inputs._array_digests import array_digest
 from sktransfer.inputs._arrays import IMAGE_SHAPES, is_image_shape
 from sktransfer.inputs._folders import load_image_folder
 from sktransfer.inputs._images import ImageSamples, as_images
@@ -15,6 +16,7 @@ __all__ = [
     "Labels",
     "Text",
     "TextSamples",
+    "array_digest",
     "as_images",
     "as_texts",
     "check_values",

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from sktransfer.inputs._array_digests import pixel_digest, pixel_digests
 from sktransfer.inputs._arrays import (
     canonical,
     channels_last,
@@ -22,7 +23,6 @@ from sktransfer.inputs._arrays import (
 from sktransfer.inputs._containers import describe, refuse_empty, unpack
 from sktransfer.inputs._decode import decode
 from sktransfer.inputs._files import content_digest
-from sktransfer.inputs._pixel_digests import pixel_digest, pixel_digests
 from sktransfer.inputs._samples import DigestedSamples
 
 _EXPECTED = (
@@ -108,7 +108,7 @@ class ImageSamples(DigestedSamples):
 
 
 def as_images(X: Any, *, image_shape: Sequence[int] | None = None) -> ImageSamples:
-    """Validate the images in `X`; files are read later, when a sample is.
+    """Validate the images in `X`; files are read later, when a sample or a digest is.
 
     Parameters
     ----------
@@ -224,6 +224,7 @@ def _from_numeric(
         images = array[..., np.newaxis]
     else:
         images = channels_last(array, "X", prefer_first=prefer_first)
-    # Those of all of them at once are found sooner than one by one, when asked for.
+    # Whoever has samples asks for their digests sooner or later. All at once, and now,
+    # is quicker than one by one.
     digests = pixel_digests(array, images) if array.flags.c_contiguous else None
     return ImageSamples(list(images), np.arange(len(images)), digests)

@@ -36,7 +36,10 @@ def _digests(samples: ImageSamples | TextSamples) -> np.ndarray:
 
 
 def _distinct_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where one of each row of bytes is, and the place of every row."""
+    """Return where one of each distinct row is, and the place of every row among these.
+
+    Rows of bytes, contiguous.
+    """
     # All are of one length, so that zeros which numpy drops at an end are no matter.
     keys = rows.view(f"S{rows.shape[1]}").ravel()
     _, chosen, places = np.unique(keys, return_index=True, return_inverse=True)

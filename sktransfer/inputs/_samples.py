@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 
 class DigestedSamples(ABC):
-    """Samples that are known by digests of their content, computed when asked for.
+    """Samples that are known by digests of their content.
+
+    A digest that is not known already is computed when it is asked for.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -21,12 +22,12 @@ class TextSamples(DigestedSamples):
     ----------
     texts : list of str or list of (str, str)
         Validated samples, as `as_texts` makes them.
-    digests : list of bytes or None, default=None
+    digests : sequence of bytes or None, default=None
         What `digest` gives of each sample, as far as it is known already.
     """
 
     def __init__(
-        self, texts: list[Text], digests: list[bytes | None] | None = None
+        self, texts: list[Text], digests: Sequence[bytes | None] | None = None
     ) -> None:
         super().__init__(len(texts), digests)
         self._texts = texts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
-from threadpoolctl import threadpool_limits
+from threadpoolctl import get_cached_controller
 from tqdm.auto import tqdm
 
 from sktransfer._estimator import PretrainedEstimator
@@ -140,7 +140,7 @@ def transferability(
             embedder = _embedder(kind, estimator, backbone, verbose)
             features = embedder.fit(X).transform(X)
             # Several threads would wait for each other longer than one takes.
-            with threadpool_limits(1, user_api="blas"):
+            with get_cached_controller().limit(limits=1, user_api="blas"):
                 scores = _scores(features, y, learner, n_neighbors, seed)
         seconds = time.perf_counter() - start
         width = {"n_features": features.shape[1], "seconds": seconds}

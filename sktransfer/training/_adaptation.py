@@ -89,8 +89,7 @@ def adapt_statistics(
         return {"state": torch.from_numpy(outputs_of(headless, *how))}
 
     def embeddings() -> np.ndarray:
-        # A head may work in place.
-        return place.result(compute)["state"].numpy().copy()
+        return place.result(compute)["state"].numpy()
 
     return dataclasses.replace(data, embeddings=Embeddings(embeddings, place))
 

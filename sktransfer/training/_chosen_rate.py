@@ -57,7 +57,9 @@ def _left_by_the_head(
 
     def compute(start: int, stop: int) -> torch.Tensor:
         with torch.inference_mode():
-            outputs: torch.Tensor = network.head(embeddings[start:stop].to(device))
+            # A head may work in place.
+            own = embeddings[start:stop].to(device, copy=True)
+            outputs: torch.Tensor = network.head(own)
             return outputs.cpu()
 
     outputs = torch.cat(current_room().run("head", len(data), compute))

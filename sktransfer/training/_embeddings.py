@@ -6,22 +6,23 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from blake3 import blake3
 
 from sktransfer.features import Memo, Record
+from sktransfer.inputs import array_digest
 
 
 class Embeddings:
     """What the backbone makes of samples before any stage trains.
 
-    They are computed once, and not at all where a digest does that is known already.
+    They are computed once, and not at all where only their digest is asked for, and
+    remembered.
 
     Parameters
     ----------
     compute : callable
         Returns an ndarray of shape (n_samples, n_features).
     memo : Memo or None, default=None
-        The place of what depends on them; None to remember nothing.
+        Their place in a memory, by all that they depend on; None to remember nothing.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class Embeddings:
         self._found = np.empty(0)
 
     def __call__(self) -> np.ndarray:
-        """Return the embeddings."""
+        """Return the embeddings, which are shared: nobody may write to them."""
         if self._compute is not None:
             self._found, self._compute = self._compute(), None
         return self._found
@@ -40,15 +41,9 @@ class Embeddings:
     def digest(self) -> bytes:
         """Return a digest of the embeddings, 16 bytes."""
         if self._memo is None:
-            return digest_of(self())
+            return array_digest(self())
         return self._memo.of("digest").result(self._record)["digest"].numpy().tobytes()
 
     def _record(self) -> Record:
-        return {"digest": torch.tensor(list(digest_of(self())), dtype=torch.uint8)}
-
-
-def digest_of(array: np.ndarray) -> bytes:
-    """Return a digest of the values and the shape of an array, 16 bytes."""
-    content = np.ascontiguousarray(array).view(np.uint8)
-    shape = repr((array.shape, array.dtype.str)).encode()
-    return blake3(shape).update(content.data).digest(length=16)
+        digest = bytearray(array_digest(self()))
+        return {"digest": torch.frombuffer(digest, dtype=torch.uint8)}

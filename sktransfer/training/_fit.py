@@ -177,6 +177,8 @@ class Fit:
             Epochs of the schedule to run; None is all of them.
         """
         network, training_set, lr = self.begin(data)
+        # It takes memory, and only the beginning has a use for it.
+        data = dataclasses.replace(data, embeddings=None)
         evaluate = None
         if held_out is not None:
             evaluate = functools.partial(

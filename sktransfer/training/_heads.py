@@ -10,7 +10,8 @@ import torch
 from cachetools import LRUCache
 from torch import nn
 
-from sktransfer.training._embeddings import Embeddings, digest_of
+from sktransfer.inputs import array_digest
+from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._tasks import Lines, Task
 
 Head = str | Callable[[int, int], nn.Module]
@@ -86,7 +87,8 @@ def solve_linear(
     weights : ndarray of shape (n_samples,)
         Weights of the samples, not all zero.
     """
-    problem = task, embeddings.digest(), digest_of(targets), digest_of(weights)
+    given = embeddings.digest(), array_digest(targets), array_digest(weights)
+    problem = task, *given
     if problem not in _solutions:
         _solutions[problem] = task.solve(embeddings(), targets, weights)
     slope, offset = _solutions[problem]

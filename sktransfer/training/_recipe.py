@@ -86,7 +86,8 @@ class TrainingData:
     records : sequence of Record or PreparedImages
         What the tail takes of each sample.
     embeddings : Embeddings or None
-        Of each sample, for the probe only.
+        Of the samples, for the head's and the rate's beginning; None of samples that
+        nothing begins with.
     augmented : PreparedImages, PreparedTexts or None
         The same samples before the front, changed at random each time they are asked
         for; trained on in place of `records`.
@@ -114,12 +115,11 @@ class TrainingData:
 
     def take(self, indices: np.ndarray) -> TrainingData:
         """Return the samples at `indices`; the weights' mean is 1 again."""
-        embeddings, memo = self.embeddings, self.memo.of(indices.tobytes())
-        assert embeddings is not None
+        whole, memo = self.embeddings, self.memo.of(indices.tobytes())
         return dataclasses.replace(
             self,
             records=_taken(self.records, indices),
-            embeddings=Embeddings(lambda: embeddings()[indices], memo),
+            embeddings=whole and Embeddings(lambda: whole()[indices], memo),
             augmented=None if self.augmented is None else self.augmented.take(indices),
             targets=self.targets[indices],
             weights=self.weights[indices] / self.weights[indices].mean(),

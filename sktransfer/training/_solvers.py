@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import get_cached_controller
 
 #: Inverse strength of the L2 penalty of a logistic regression, on features of unit
 #: deviation at most.
@@ -33,7 +32,7 @@ class _Standardised:
 
     def __init__(self, features: np.ndarray, weights: np.ndarray) -> None:
         features = features.astype(np.float64)
-        # A copy of them is enough.
+        # What `astype` has copied may be overwritten.
         scaler = StandardScaler(copy=False).fit(features, sample_weight=weights)
         typical = np.sqrt(np.mean(scaler.var_)) or 1.0
         scaler.scale_ = np.maximum(np.sqrt(scaler.var_), typical)
@@ -134,10 +133,4 @@ def _on_one_thread() -> contextlib.AbstractContextManager[object]:
     These problems are too narrow for several: they would wait for each other, and for
     torch's, longer than one takes.
     """
-    return _libraries().limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _libraries() -> ThreadpoolController:
-    """Return the libraries that have threads, which takes milliseconds to find out."""
-    return ThreadpoolController()
+    return get_cached_controller().limit(limits=1, user_api="blas")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from io import BytesIO
 
 import numpy as np
@@ -118,4 +120,25 @@ def test_few_images_are_prepared_ahead(
     assert counts == seen
     alone = records_at(PreparedImages(samples, preprocessing), sum(batches, []))
     expected = [record["pixel_values"] for record in alone]
-    assert all(map(torch.equal, found, expected))
+    assert torch.equal(torch.stack(found), torch.stack(expected))
+
+
+def test_images_of_a_batch_are_forgotten_when_it_is_there(
+    backbone, preprocessing, monkeypatch
+):
+    images = PreparedImages(
+        as_images([encoded(seed) for seed in range(4)]), preprocessing
+    )
+    prepared = []
+
+    def noting(*args):
+        records = records_at(*args)
+        prepared.extend(weakref.ref(r["pixel_values"]) for r in records)
+        return records
+
+    monkeypatch.setattr(_prepared, "records_at", noting)
+    left = []
+    for _ in tail_batches(backbone, backbone.cut(0), images, [[0, 1], [2, 3]]):
+        gc.collect()
+        left.append([image() is not None for image in prepared])
+    assert left == [[False, False, True, True], [False] * 4]
