@@ -141,6 +141,13 @@ class Branching(nn.Module):
         return self.top(self.block(self.stem(images)))
 
 
+def test_a_beginning_belongs_to_one_store(passes, tmp_path):
+    trained(cache=tmp_path / "one").fit(X, y)
+    passes.clear()
+    trained(cache=tmp_path / "another").fit(X, y)
+    assert "statistics" in passes
+
+
 def test_what_is_frozen_counts_where_a_network_cannot_be_cut(passes, tmp_path):
     how = {"cache": tmp_path, "backbone": Branching()}
     first = trained(freeze_depth=1, **how).fit(X, y)

@@ -224,7 +224,7 @@ def _from_numeric(
         images = array[..., np.newaxis]
     else:
         images = channels_last(array, "X", prefer_first=prefer_first)
-    # Whoever has samples asks for their digests sooner or later. All at once, and now,
-    # is quicker than one by one.
+    # Fits and predictions ask for the digests of all of them: taken at once, and before
+    # any are left out, they are found sooner than one by one.
     digests = pixel_digests(array, images) if array.flags.c_contiguous else None
     return ImageSamples(list(images), np.arange(len(images)), digests)
