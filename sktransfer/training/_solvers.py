@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import get_cached_controller
 
 #: Inverse strength of the L2 penalty of a logistic regression, on features of unit
@@ -31,18 +30,22 @@ class _Standardised:
     """
 
     def __init__(self, features: np.ndarray, weights: np.ndarray) -> None:
+        shares = weights / weights.sum()
         features = features.astype(np.float64)
-        # What `astype` has copied may be overwritten.
-        scaler = StandardScaler(copy=False).fit(features, sample_weight=weights)
-        typical = np.sqrt(np.mean(scaler.var_)) or 1.0
-        scaler.scale_ = np.maximum(np.sqrt(scaler.var_), typical)
-        self._scaler = scaler
-        self.features = scaler.transform(features)
+        self._mean = shares @ features
+        features -= self._mean
+        variance = shares @ features**2
+        typical = np.sqrt(variance.mean())
+        # Where all samples are alike, what deviates is the rounding of their mean.
+        if typical <= np.finfo(np.float32).eps * np.abs(self._mean).max():
+            typical = 1.0
+        self._scale = np.maximum(np.sqrt(variance), typical)
+        self.features = features / self._scale
 
     def folded(self, slope: np.ndarray, offset: np.ndarray) -> Lines:
         """Return lines over the features as they were."""
-        slope = np.atleast_2d(slope) / self._scaler.scale_
-        return slope, np.atleast_1d(offset) - slope @ self._scaler.mean_
+        slope = np.atleast_2d(slope) / self._scale
+        return slope, np.atleast_1d(offset) - slope @ self._mean
 
 
 def separating_lines(
@@ -61,11 +64,11 @@ def separating_lines(
     weights : ndarray of shape (n_samples,)
         Weights of the samples.
     """
-    given = _Standardised(features, weights)
     solver = LogisticRegression(C=LOGISTIC_C, tol=1e-6, max_iter=1000)
     with _on_one_thread(), warnings.catch_warnings():
         # A thousand iterations leave a head that fine-tuning can start from.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        given = _Standardised(features, weights)
         solver.fit(given.features, codes, sample_weight=weights)
     slope, offset = given.folded(solver.coef_, solver.intercept_)
     if len(slope) == 1:
@@ -88,9 +91,9 @@ def regression_line(
     weights : ndarray of shape (n_samples,)
         Weights of the samples.
     """
-    given = _Standardised(features, weights)
     solver = Ridge(RIDGE_ALPHA * weights.sum())
     with _on_one_thread():
+        given = _Standardised(features, weights)
         solver.fit(given.features, targets, sample_weight=weights)
     return given.folded(solver.coef_, solver.intercept_)
 
@@ -114,12 +117,12 @@ def robust_line(
     delta : float
         Where squares turn into absolute values.
     """
-    given = _Standardised(features, weights)
     # The loss is delta |r| where a square is r^2 / 2; for small deltas that would leave
     # all to the penalty.
     solver = Ridge(RIDGE_ALPHA * weights.sum() * min(1.0, delta))
     shares = np.ones(len(target))
     with _on_one_thread():
+        given = _Standardised(features, weights)
         for _ in range(_N_REWEIGHTINGS):
             solver.fit(given.features, target, sample_weight=weights * shares)
             residuals = np.abs(target - solver.predict(given.features))

@@ -116,6 +116,17 @@ def test_a_column_of_one_class_is_no_problem(features):
     assert offset[0] > offset[1]
 
 
+def test_samples_that_are_alike_have_no_slope(rng):
+    classes = np.arange(10) % 2
+    for _ in range(20):
+        features = np.tile(rng.normal(size=50).astype(np.float32), (10, 1))
+        weights = rng.random(10)
+        share = np.average(classes, weights=weights)
+        slope, offset = Multiclass(2).solve(features, classes, weights)
+        assert_allclose(slope, 0, atol=1e-6)
+        assert_allclose(np.diff(offset), np.log(share / (1 - share)), rtol=1e-3)
+
+
 def standardised(features):
     deviations = features.std(axis=0)
     typical = np.sqrt(np.mean(deviations**2))
