@@ -119,6 +119,8 @@ def _pixels(image: Image.Image) -> np.ndarray:
     if image.mode == "La":
         image = image.convert("LA")
     transparent = image.mode == "RGBa" or image.has_transparency_data
+    if image.mode == "L" and not transparent:
+        return np.asarray(image)[..., np.newaxis]
     return np.asarray(image.convert("RGBA" if transparent else "RGB"))
 
 

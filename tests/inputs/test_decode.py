@@ -55,6 +55,13 @@ def test_palette_with_a_transparent_colour(tmp_path):
     )
 
 
+def test_grey_with_a_transparent_shade(tmp_path):
+    path = encoded(Image.fromarray(BRICK), tmp_path, "g.png", transparency=100)
+    expected = np.where(BRICK == 100, 255, BRICK)
+    assert (BRICK == 100).any()
+    np.testing.assert_array_equal(first([path]), np.stack([expected] * 3, axis=-1))
+
+
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.pgm"])
 def test_sixteen_bits(name, tmp_path):
     deep = Image.fromarray(BRICK.astype(np.uint16) * 257)
