@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from skorch.callbacks import PrintLog
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import run_front
@@ -268,6 +269,8 @@ class Fit:
             train_split=None,
             verbose=0 if self.processes.index else recipe.verbose,
             callbacks=callbacks,
+            # It lays out a table after each epoch, also if it isn't to print it.
+            callbacks__print_log=PrintLog() if recipe.verbose else None,
             device=str(self.device),
         )
 
