@@ -38,9 +38,9 @@ def classifier(kind: str, cache: Path | bool, **parameters: Any) -> Any:
     return PretrainedImageClassifier(cache=cache, **(common | parameters))
 
 
-def splitter(n_folds: int) -> StratifiedKFold:
+def splitter(n_folds: int, seed: int = 0) -> StratifiedKFold:
     """Return the folds that both sides are scored on."""
-    return StratifiedKFold(n_folds, shuffle=True, random_state=0)
+    return StratifiedKFold(n_folds, shuffle=True, random_state=seed)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,13 @@ def search(
     *,
     refit: bool = True,
     n_jobs: int = 1,
+    seed: int = 0,
 ) -> Searched:
     """Run a grid search and time it."""
     made = GridSearchCV(
         estimator,
         grid,
-        cv=splitter(n_folds),
+        cv=splitter(n_folds, seed),
         scoring="accuracy",
         refit=refit,
         n_jobs=n_jobs,
@@ -100,8 +101,9 @@ def timed_search(
     n_folds: int,
     cache: Path,
     n_jobs: int = 1,
+    seed: int = 0,
     **parameters: Any,
 ) -> Searched:
     """Search over our estimator's parameters."""
     estimator = classifier(kind, cache, **parameters)
-    return search(estimator, X, y, grid, n_folds, n_jobs=n_jobs)
+    return search(estimator, X, y, grid, n_folds, n_jobs=n_jobs, seed=seed)

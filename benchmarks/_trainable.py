@@ -24,6 +24,7 @@ from sktransfer.features._allocation import keep_freed_memory
 from sktransfer.training import training_context
 
 BATCH_SIZE = 16
+DROPOUT = 0.1
 #: Samples that batch normalisation takes its statistics of at a time.
 STATISTICS_BATCH_SIZE = 64
 
@@ -176,7 +177,8 @@ def fit_and_predict(
         for indices in batches:
             with context():
                 batch = tail_batch([states[i] for i in indices], cut, device)
-                logits = head(tail(**batch))
+                embeddings = nn.functional.dropout(tail(**batch), DROPOUT)
+                logits = head(embeddings)
             loss = nn.functional.cross_entropy(logits.float(), targets[indices])
             optimizer.zero_grad()
             loss.backward()

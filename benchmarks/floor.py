@@ -9,10 +9,9 @@
    memory make no floor, though they take time.
 3. `predict` on samples that are new (store cold), known (warm) or never stored (off),
    against the bare backbone's best throughput in the same precision, each in a process
-   of its own, in turns; medians. What the network computes is the same in all rows of
-   a kind, which are compared with the quickest of theirs. "preparing" is tokenizing, or
-   decoding and resizing: photographs come as files and as arrays that have the
-   backbone's size.
+   of its own, in turns; medians. What the bare network computes is the same in all rows
+   of a kind, and so they have one median. "preparing" is tokenizing, or decoding and
+   resizing: photographs come as files and as arrays that have the backbone's size.
 4. A full fine-tune, nothing frozen and no store, against plain skorch on three folds.
 5. Cloning a fitted estimator.
 """
@@ -25,6 +24,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -149,12 +149,13 @@ def predictions(options: argparse.Namespace, folder: Path) -> None:
     )
     for kind in kinds(options):
         measured = {
-            (form, depth): median_seconds(kind, X, y, depth, options, folder / form)
+            (form, depth): predictions_of(kind, X, y, depth, options, folder / form)
             for form, X, y in _data.forms(kind, N_BEFORE + options.n_new, folder)
             for depth in ("all", RELEASED[kind])
         }
-        one = min(taken["computing"] for taken in measured.values())
-        for (form, depth), taken in measured.items():
+        one = median(s for taken in measured.values() for s in taken["computing"])
+        for (form, depth), every in measured.items():
+            taken = {name: median(seconds) for name, seconds in every.items()}
             compared = one, taken["preparing"] + one
             ours = taken["cold"], taken["warm"], taken["off"]
             rows.row(
@@ -164,9 +165,9 @@ def predictions(options: argparse.Namespace, folder: Path) -> None:
             )
 
 
-def median_seconds(
+def predictions_of(
     kind: str, X: Any, y: Any, depth: Any, options: argparse.Namespace, folder: Path
-) -> dict[str, float]:
+) -> dict[str, list[float]]:
     """Time the bare backbone and `predict`, store cold, warm and off, in turns."""
     same = {"precision": options.precision, "device": options.device}
     X_new = X[N_BEFORE:]
@@ -180,7 +181,7 @@ def median_seconds(
         for name, cache in (("cold", store), ("warm", store), ("off", False)):
             done = apart(predict_seconds, *sides, cache, freeze_depth=depth, **same)
             taken[name].append(done.value)
-    return {name: float(np.median(seconds)) for name, seconds in taken.items()}
+    return taken
 
 
 def fine_tune_plain(kind: str, X: Any, y: Any, fold: Any, device: str) -> Any:
@@ -264,7 +265,7 @@ def main() -> None:
     options.add_argument("--n-texts", type=int, default=300)
     options.add_argument("--n-images", type=int, default=150)
     options.add_argument("--n-new", type=int, default=1000, help="to predict")
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--repeats", type=int, default=5)
     chosen = options.parse_args()
     print_machine(chosen.device)
     ratios = Ratios()

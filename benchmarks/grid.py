@@ -1,7 +1,7 @@
 """How much sooner does a search end? Against the same search in plain skorch.
 
     python -m benchmarks.grid [--kind text|image] [--only grids|passes]
-        [--plain-fits N] [--device cuda]
+        [--grid mixed|frozen] [--seed N] [--plain-fits N] [--device cuda]
 
 300 sentences of about 30 tokens and 150 photographs at 160 pixels, 3 epochs, batches of
 16; both sides have the same backbone, candidates and folds, and fit on all samples at
@@ -74,7 +74,15 @@ SKORCH_NAMES = {
 
 
 def plain_search(
-    kind: str, X: Any, y: Any, grid: Grid, n_folds: int, most_fits: int, device: str
+    kind: str,
+    X: Any,
+    y: Any,
+    grid: Grid,
+    n_folds: int,
+    most_fits: int,
+    *,
+    device: str,
+    seed: int,
 ) -> Searched:
     """Run the search in plain skorch, or a part of it that is scaled to the whole.
 
@@ -94,8 +102,9 @@ def plain_search(
         kind, module__n_classes=len(np.unique(y)), max_epochs=3, device=device
     )
     chosen = [{name: [value] for name, value in one.items()} for one in drawn]
+    all_of_them = len(drawn) == len(candidates)
     done = _ours.search(
-        net, prepared, codes, chosen, n_folds, refit=len(drawn) == len(candidates)
+        net, prepared, codes, chosen, n_folds, refit=all_of_them, seed=seed
     )
     seconds = done.seconds / done.n_fits * n_all + tokenizing
     return replace(done, seconds=seconds)
@@ -137,13 +146,14 @@ def row(
     X, y, folder, imports = data
     grid, n_folds = GRIDS[name]
     first, second = (folder / f"store-{name}-{turn}" for turn in ("first", "second"))
-    device, sides = options.device, (kind, X, y, grid, n_folds)
+    sides = (kind, X, y, grid, n_folds)
+    same = {"device": options.device, "seed": options.seed}
     # First, so that no side is the one to read weights and libraries from the disk.
-    bound = apart(pass_and_copy, kind, X, device)
-    before = apart(_ours.timed_search, *sides, first, device=device)
-    plain = apart(plain_search, *sides, options.plain_fits, device)
-    cold = apart(_ours.timed_search, *sides, second, device=device)
-    warm = apart(_ours.timed_search, *sides, second, device=device)
+    bound = apart(pass_and_copy, kind, X, options.device)
+    before = apart(_ours.timed_search, *sides, first, **same)
+    plain = apart(plain_search, *sides, options.plain_fits, **same)
+    cold = apart(_ours.timed_search, *sides, second, **same)
+    warm = apart(_ours.timed_search, *sides, second, **same)
     seconds = (before.value.seconds + cold.value.seconds) / 2
     ours = max(before, cold, key=lambda measured: measured.peak)
     n_fits, what = cold.value.n_fits, f"{kind}, {name}"
@@ -175,7 +185,7 @@ def grids(options: argparse.Namespace, folder: Path, ratios: Ratios) -> None:
     for kind in kinds(options):
         n_samples = options.n_texts if kind == "text" else options.n_images
         data = *_data.samples(kind, n_samples, folder), folder / kind, imports
-        for name in GRIDS:
+        for name in [options.grid] if options.grid else GRIDS:
             row(kind, name, data, options, table, ratios)
     print(f"\nImports alone: {imports.peak / MIB:.0f} MiB.")
     if options.plain_fits:
@@ -232,6 +242,12 @@ def main() -> None:
         "--only",
         choices=("grids", "passes"),
         help="the table to print, of grids or of forward passes; default: both",
+    )
+    options.add_argument(
+        "--grid", choices=[*GRIDS], help="one of the grids; default: both"
+    )
+    options.add_argument(
+        "--seed", type=int, default=0, help="of the folds of the grids; default: 0"
     )
     chosen = options.parse_args()
     print_machine(chosen.device)

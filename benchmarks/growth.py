@@ -7,9 +7,10 @@
 2. The same search over N samples in 2, 4 and 8 folds.
 3. Candidates that train the last stage, on 4 N samples: the slope of the time per added
    candidate, against the time of the trainable part alone, a bare PyTorch loop over
-   activations in memory: solve the head, train, predict, on the same folds. What is the
-   same for all learning rates, the statistics that batch normalisation begins with, is
-   left out. Medians of several runs.
+   activations in memory: solve the head, train with the same dropout and in the same
+   precision, predict, on the same folds. What is the same for all learning rates, the
+   statistics that batch normalisation begins with, is left out. Medians of several
+   runs.
 4. The store: bytes a sample at each cut, in float32 and with precision="bfloat16", and
    the accuracy of a head solved on what is stored (mean and standard error, 5 folds).
 5. n_jobs 1 and 2: time, and the memory of all processes together (proportional). The
@@ -217,7 +218,7 @@ def main() -> None:
     options.add_argument("--factors", type=int, nargs="+", default=[1, 4, 16])
     options.add_argument("--folds", type=int, nargs="+", default=[2, 4, 8])
     options.add_argument("--candidates", type=int, nargs="+", default=[1, 2, 4, 8])
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--repeats", type=int, default=5)
     chosen = options.parse_args()
     chosen.n_samples = {"text": chosen.n_texts, "image": chosen.n_images}
     print_machine(chosen.device)
