@@ -24,6 +24,7 @@ from sktransfer.features._allocation import keep_freed_memory
 from sktransfer.training import training_context
 
 BATCH_SIZE = 16
+#: That of the estimators.
 DROPOUT = 0.1
 #: Samples that batch normalisation takes its statistics of at a time.
 STATISTICS_BATCH_SIZE = 64

@@ -247,7 +247,7 @@ def clone_cost(kind: str, X: Any, y: Any) -> tuple[float, int]:
         start = time.perf_counter()
         twin = clone(made)
         taken.append(time.perf_counter() - start)
-    return 1000 * float(np.median(taken)), len(pickle.dumps(twin))
+    return 1000 * median(taken), len(pickle.dumps(twin))
 
 
 def clones(options: argparse.Namespace, folder: Path) -> None:

@@ -30,6 +30,8 @@ class _Standardised:
     """
 
     def __init__(self, features: np.ndarray, weights: np.ndarray) -> None:
+        # scikit-learn's scaler finds a negative variance where samples of different
+        # weights are alike.
         shares = weights / weights.sum()
         features = features.astype(np.float64)
         self._mean = shares @ features
@@ -40,7 +42,8 @@ class _Standardised:
         if typical <= np.finfo(np.float32).eps * np.abs(self._mean).max():
             typical = 1.0
         self._scale = np.maximum(np.sqrt(variance), typical)
-        self.features = features / self._scale
+        features /= self._scale
+        self.features = features
 
     def folded(self, slope: np.ndarray, offset: np.ndarray) -> Lines:
         """Return lines over the features as they were."""
