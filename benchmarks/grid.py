@@ -1,7 +1,7 @@
 """How much sooner does a search end? Against the same search in plain skorch.
 
-    python -m benchmarks.grid [--kind text|image] [--only grids|passes]
-        [--grid mixed|frozen] [--seed N] [--plain-fits N] [--device cuda]
+    python -m benchmarks.grid [--kind text|image] [--only mixed|frozen|passes ...]
+        [--seed N] [--plain-fits N] [--device cuda]
 
 300 sentences of about 30 tokens and 150 photographs at 160 pixels, 3 epochs, batches of
 16; both sides have the same backbone, candidates and folds, and fit on all samples at
@@ -185,8 +185,9 @@ def grids(options: argparse.Namespace, folder: Path, ratios: Ratios) -> None:
     for kind in kinds(options):
         n_samples = options.n_texts if kind == "text" else options.n_images
         data = *_data.samples(kind, n_samples, folder), folder / kind, imports
-        for name in [options.grid] if options.grid else GRIDS:
-            row(kind, name, data, options, table, ratios)
+        for name in options.only:
+            if name in GRIDS:
+                row(kind, name, data, options, table, ratios)
     print(f"\nImports alone: {imports.peak / MIB:.0f} MiB.")
     if options.plain_fits:
         print("fits (of N): seconds of the plain search are estimated from N fits,")
@@ -201,28 +202,27 @@ def frozen_against_pass(options: argparse.Namespace, folder: Path) -> None:
         *("search / pass", "warm / pass", "search / (preparing + pass)"),
     )
     grid, n_folds = GRIDS["frozen"]
-    same = {"device": options.device, "precision": "float32"}
+    same = {"device": options.device, "seed": options.seed, "precision": "float32"}
     for kind in kinds(options):
-        measured = []
+        passes, cold, warm = defaultdict(list), defaultdict(list), defaultdict(list)
         for form, X, y in _data.forms(kind, options.n_many, folder):
-            passes, searches = [], []
             for turn in range(2):
                 store = folder / f"store-{form}-many-{turn}"
-                sides = (kind, X, y, grid, n_folds, store)
-                passes.append(apart(_plain.best_pass, kind, X, options.device).value)
-                cold = apart(_ours.timed_search, *sides, **same).value
-                warm = apart(_ours.timed_search, *sides, **same).value
-                searches.append((cold.seconds, warm.seconds))
-            preparing = min(one.preparing for one in passes)
-            computing = min(one.computing for one in passes)
-            best = (min(seconds) for seconds in zip(*searches, strict=True))
-            measured.append((form, cold.n_fits, preparing, computing, *best))
+                passes[form].append(apart(_plain.best_pass, kind, X, options.device))
+                for searches in (cold, warm):
+                    sides = (kind, X, y, grid, n_folds, store)
+                    searches[form].append(apart(_ours.timed_search, *sides, **same))
         # What the network computes is the same in whichever form samples are given.
-        one = min(computing for _, _, _, computing, _, _ in measured)
-        for form, n_fits, preparing, _, cold, warm in measured:
+        one = min(done.value.computing for form in passes for done in passes[form])
+        for form in passes:
+            preparing = min(done.value.preparing for done in passes[form])
+            first, again = (
+                min(done.value.seconds for done in searches[form])
+                for searches in (cold, warm)
+            )
             table.row(
-                *(form, n_fits, preparing, one, cold, warm),
-                *(cold / one, warm / one, cold / (preparing + one)),
+                *(form, cold[form][0].value.n_fits, preparing, one, first, again),
+                *(first / one, again / one, first / (preparing + one)),
             )
 
 
@@ -240,22 +240,19 @@ def main() -> None:
     )
     options.add_argument(
         "--only",
-        choices=("grids", "passes"),
-        help="the table to print, of grids or of forward passes; default: both",
+        nargs="+",
+        choices=(*GRIDS, "passes"),
+        default=(*GRIDS, "passes"),
+        help="grids, and forward passes, to measure; default: all",
     )
-    options.add_argument(
-        "--grid", choices=[*GRIDS], help="one of the grids; default: both"
-    )
-    options.add_argument(
-        "--seed", type=int, default=0, help="of the folds of the grids; default: 0"
-    )
+    options.add_argument("--seed", type=int, default=0, help="of the folds; default: 0")
     chosen = options.parse_args()
     print_machine(chosen.device)
     ratios = Ratios()
     with tempfile.TemporaryDirectory() as folder:
-        if chosen.only != "passes":
+        if not GRIDS.keys().isdisjoint(chosen.only):
             grids(chosen, Path(folder), ratios)
-        if chosen.only != "grids":
+        if "passes" in chosen.only:
             frozen_against_pass(chosen, Path(folder))
     ratios.finish()
 
