@@ -82,7 +82,7 @@ def test_another_random_state_gives_other_scores(
     # Otherwise the test above would show nothing.
     other = scores(kind, n_jobs=1, random_state=1)
     difference = other["neg_log_loss"] - sequential[kind]["neg_log_loss"]
-    assert np.abs(difference).min() > 1e-4
+    assert np.abs(difference).max() > 1e-3
 
 
 def test_grid_search_with_string_labels(backend: str) -> None:

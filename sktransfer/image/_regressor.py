@@ -48,9 +48,8 @@ class PretrainedImageRegressor(ImageEstimator, PretrainedRegressor):
     weight_decay : float, default=0.01
         Decay of the weights; biases and normalisation weights are spared.
     l2_sp : float, default=0.0
-        Strength of the pull of released stages towards their pretrained weights: half
-        the squared distance, times this, is added to the loss (Li et al. 2018, section
-        3.2).
+        Pull of released stages towards their pretrained weights: half the squared
+        distance, times this, is added to the loss (Li et al. 2018, section 3.2).
     optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, default="adamw"
         "sgd" has a momentum of 0.9.
     lr_schedule : {"cosine", "linear", "constant"}, default="cosine"

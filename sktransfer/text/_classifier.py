@@ -49,9 +49,8 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
     weight_decay : float, default=0.01
         Decay of the weights; biases and normalisation weights are spared.
     l2_sp : float, default=0.0
-        Strength of the pull of released stages towards their pretrained weights: half
-        the squared distance, times this, is added to the loss (Li et al. 2018, section
-        3.2).
+        Pull of released stages towards their pretrained weights: half the squared
+        distance, times this, is added to the loss (Li et al. 2018, section 3.2).
     optimizer : {"adamw", "adam", "sgd"} or torch.optim.Optimizer class, default="adamw"
         "sgd" has a momentum of 0.9.
     lr_schedule : {"cosine", "linear", "constant"}, default="cosine"
@@ -75,10 +74,11 @@ class PretrainedTextClassifier(TextEstimator, PretrainedClassifier):
         Passes over the training samples; 0 leaves the probe as the result.
     probe : bool, default=True
         Fit the head to the frozen embeddings first (Kumar et al. 2022, section 3.4): a
-        linear one by logistic regression, to convergence; another one alone, by
-        gradient steps. With all stages frozen that is the result, and `lr`,
-        `max_epochs` and the other parameters of training steps have nothing left to do.
-        False starts from a random head.
+        linear one by logistic regression, another one alone, by gradient steps. With
+        all stages frozen that is the result, and `lr`, `max_epochs` and the other
+        parameters of training steps have nothing left to do. Else its logits are
+        divided by 1 + r / 0.003 before the first step, where r is the sum of the rates
+        of all steps (Ren et al. 2023). False starts from a random head.
     select_best : bool, default=False
         Compare the probe with the fine-tuned network on samples held out of the fit,
         and keep the more accurate; of two alike, that of lower loss. Needs `probe`.

@@ -46,6 +46,10 @@ class RateFactor:
             return 0.5 * (1.0 + math.cos(math.pi * progress))
         return 1.0 - progress if self.schedule == "linear" else 1.0
 
+    def total(self) -> float:
+        """Return the sum over all steps."""
+        return sum(map(self, range(self.n_steps)))
+
 
 class RateSchedule(LRScheduler):
     """Applies a factor of the step, such as a `RateFactor`, after every batch.

@@ -52,6 +52,7 @@ from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recipe import Recipe, TrainingData
 from sktransfer.training._recomputing import released_blocks
 from sktransfer.training._reporting import Observer, Report
+from sktransfer.training._softening import softening_of
 from sktransfer.training._watching import Evaluate, Watch, hold_out
 
 
@@ -146,6 +147,11 @@ class Fit:
         """Return how many training steps an epoch has."""
         return count_batches(n_samples, self.recipe.step_size, self.processes.count)
 
+    def rate_factor(self, n_samples: int) -> RateFactor:
+        """Return the course of the learning rate."""
+        n_steps = self.recipe.max_epochs * self.count_batches(n_samples)
+        return RateFactor(self.recipe.lr_schedule, n_steps, self.recipe.warmup_fraction)
+
     def again(self, **changes: Any) -> Fit:
         """Return the fit for a second run, which the user's callbacks don't see."""
         checkpoint = self.checkpoint
@@ -178,14 +184,13 @@ class Fit:
             Epochs of the schedule to run; None is all of them.
         """
         network, training_set, lr = self.begin(data)
-        # It takes memory, and only the beginning has a use for it.
-        data = dataclasses.replace(data, embeddings=None)
+        data = dataclasses.replace(data, embeddings=None)  # Nobody else needs them.
         evaluate = None
         if held_out is not None:
             evaluate = functools.partial(
                 evaluated, self.backbone, self.cut, held_out, self.recipe, self.device
             )
-        callbacks = self._callbacks(len(training_set), evaluate)
+        callbacks = self._callbacks(data, lr, evaluate)
         net = self.new_net(network, data, training_set, lr, callbacks, evaluate)
         planned = self.planned_epochs if n_epochs is None else n_epochs
         if self.observer is not None:
@@ -274,18 +279,20 @@ class Fit:
             device=str(self.device),
         )
 
-    def _callbacks(self, n_samples: int, evaluate: Evaluate | None) -> list[Any]:
+    def _callbacks(
+        self, data: TrainingData, lr: float, evaluate: Evaluate | None
+    ) -> list[Any]:
         """Return what happens between steps; our own before the user's."""
-        recipe = self.recipe
-        n_steps = recipe.max_epochs * self.count_batches(n_samples)
-        factor = RateFactor(recipe.lr_schedule, n_steps, recipe.warmup_fraction)
+        recipe, factor = self.recipe, self.rate_factor(len(data))
         callbacks: list[Any] = [RateSchedule(factor)]
         if recipe.gradual_unfreezing:
             callbacks.append(Unfreezing(self.backbone.n_stages, self.freeze_depth))
         if recipe.weight_averaging:
-            callbacks.append(WeightAveraging(n_steps))
+            callbacks.append(WeightAveraging(factor.n_steps))
         if evaluate is not None:
             callbacks.append(Watch(recipe, evaluate))
+        if self.start is None:
+            callbacks += softening_of(recipe, data.task, lr, factor)
         if self.observer is not None:
             undisturbed = functools.partial(kept_randomness, self.device)
             callbacks.append(Report(self.observer, undisturbed))

@@ -19,6 +19,7 @@ from sktransfer.training._fit import Fit
 from sktransfer.training._net import StopTraining
 from sktransfer.training._processes import ALONE, Processes
 from sktransfer.training._recipe import Recipe, TrainingData
+from sktransfer.training._softening import softening_of
 
 #: A loss of so many times the least one has exploded (Gugger 2018).
 _EXPLODED = 4.0
@@ -60,7 +61,8 @@ def losses_at_rates(
         One a step. The smoothed ones are running means with exponential weights,
         without a bias towards 0 at the start.
     """
-    recipe = dataclasses.replace(recipe, lr=rates[0], max_epochs=1, verbose=0)
+    n_epochs = max(1, recipe.max_epochs)
+    recipe = dataclasses.replace(recipe, max_epochs=n_epochs, verbose=0)
     fit = Fit(
         *(backbone, cut, freeze_depth, recipe, device, processes),
         normalises_batches=normalises_batches(data),
@@ -70,7 +72,10 @@ def losses_at_rates(
         losses = _Losses(len(rates), smoothing, _cost_of_nothing(data))
         growth = [rate / rates[0] for rate in rates]
         callbacks = [losses, RateSchedule(growth.__getitem__)]
-        net = fit.new_net(network, data, training_set, lr, callbacks)
+        # As in a fit, whose rate it is.
+        factor = fit.rate_factor(len(data))
+        callbacks += softening_of(recipe, data.task, lr, factor)
+        net = fit.new_net(network, data, training_set, rates[0], callbacks)
         n_batches = fit.count_batches(len(training_set))
         net.take_steps(training_set, math.ceil(len(rates) / n_batches))
     return losses.found, losses.smoothed
