@@ -77,9 +77,9 @@ class PretrainedImageClassifier(ImageEstimator, PretrainedClassifier):
         Fit the head to the frozen embeddings first (Kumar et al. 2022, section 3.4): a
         linear one by logistic regression, another one alone, by gradient steps. With
         all stages frozen that is the result, and `lr`, `max_epochs` and the other
-        parameters of training steps have nothing left to do. Else its logits are
-        divided by 1 + r / 0.003 before the first step, where r is the sum of the rates
-        of all steps (Ren et al. 2023). False starts from a random head.
+        parameters of training steps have nothing left to do. Else Adam's steps begin
+        with its logits divided by 1 + r / 0.003, where r is the sum of the rates of all
+        of them (Ren et al. 2023). False starts from a random head.
     select_best : bool, default=False
         Compare the probe with the fine-tuned network on samples held out of the fit,
         and keep the more accurate; of two alike, that of lower loss. Needs `probe`.

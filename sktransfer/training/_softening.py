@@ -10,6 +10,7 @@ from torch import nn
 
 from sktransfer.training._callbacks import RateFactor
 from sktransfer.training._heads import is_plain_linear
+from sktransfer.training._optimizers import OPTIMIZERS
 from sktransfer.training._recipe import Recipe
 from sktransfer.training._tasks import Regression, Task
 
@@ -28,8 +29,8 @@ class Softening(Callback):
     Parameters
     ----------
     reach : float
-        Sum of the head's learning rates over all steps: about as far as AdamW can move
-        a weight.
+        Sum of the head's learning rates over all steps: about as far as Adam can move a
+        weight.
     """
 
     def __init__(self, reach: float) -> None:
@@ -44,7 +45,14 @@ class Softening(Callback):
 def softening_of(
     recipe: Recipe, task: Task, lr: float, factor: RateFactor
 ) -> list[Callback]:
-    """Return what softens the probe, if one is fitted and its outputs are logits."""
+    """Return what softens the probe, if one is fitted and its outputs are logits.
+
+    Steps that aren't Adam's are as long as gradients make them: how far they reach is
+    not known.
+    """
+    optimizer: Any = OPTIMIZERS.get(str(recipe.optimizer), recipe.optimizer)
+    if not issubclass(optimizer, torch.optim.Adam | torch.optim.AdamW):
+        return []
     if not recipe.probe or isinstance(task, Regression):
         return []
     return [Softening(lr * factor.total())]

@@ -95,7 +95,22 @@ def test_heads_that_end_in_a_linear_layer_are_softened(head, share):
     torch.testing.assert_close(head(given).detach(), before * share)
 
 
-@pytest.mark.parametrize("how", [{}, {"lr_schedule": "constant", "warmup_fraction": 0}])
+@pytest.mark.parametrize("optimizer", ["sgd", torch.optim.SGD, torch.optim.RMSprop])
+def test_steps_whose_length_is_not_known_begin_with_the_whole_probe(optimizer):
+    head, _ = begun(quick(optimizer=optimizer))
+    for name, weights in probed().state_dict().items():
+        assert head[name].equal(weights)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {},
+        {"lr_schedule": "constant", "warmup_fraction": 0},
+        {"optimizer": "adam"},
+        {"optimizer": torch.optim.AdamW},
+    ],
+)
 def test_a_fit_softens_its_probe_by_the_rates_of_its_steps(how):
     head, reach = begun(quick(**how))
     share = 1 / (1 + reach / 3e-3)
