@@ -21,7 +21,7 @@ from benchmarks import _data, _plain
 from benchmarks._measure import synchronize
 from sktransfer.backbones import Backbone, Cut, load_backbone
 from sktransfer.features._allocation import keep_freed_memory
-from sktransfer.training import training_context
+from sktransfer.training import prediction_context, training_context
 
 BATCH_SIZE = 16
 #: That of the estimators.
@@ -185,7 +185,8 @@ def fit_and_predict(
             loss.backward()
             optimizer.step()
     tail.eval()
-    with torch.inference_mode():
+    context = prediction_context(precision, torch.device(device), tail)
+    with torch.inference_mode(), context():
         for indices in grouped(states, test, BATCH_SIZE):
             batch = tail_batch([states[i] for i in indices], cut, device)
             head(tail(**batch)).argmax(dim=1).tolist()

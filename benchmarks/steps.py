@@ -1,15 +1,18 @@
-"""What is avoiding torch's slow gradients worth? Against torch's own training steps.
+"""What is avoiding what torch is slow at worth? Against torch itself.
 
     python -m benchmarks.steps
 
 Milliseconds of a forward and a backward pass of a whole network in training mode, with
 random weights and 16 samples, on the processor: the median of several steps, both sides
-in turns. The arithmetic is the same, and so is what is learnt but for rounding.
+in turns. The arithmetic is the same, and so is what is learnt but for rounding. Then
+the same of forward passes alone in float32, as in predictions, of networks with linear
+layers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 
@@ -20,6 +23,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from benchmarks._measure import Table, print_machine
+from sktransfer.training._quick_products import QuickProducts, onednn_is_quicker
 from sktransfer.training._quick_steps import QuickSteps
 
 N_STEPS = 7
@@ -42,6 +46,13 @@ def text_network() -> Callable[[], torch.Tensor]:
     return lambda: network.eval()(tokens).last_hidden_state
 
 
+def vision_transformer() -> Callable[[], torch.Tensor]:
+    """Return a forward pass of 16 images at 160 pixels, in evaluation mode."""
+    network = timm.create_model("vit_small_patch16_224", img_size=160, num_classes=0)
+    images = torch.randn(16, 3, 160, 160)
+    return lambda: network.eval()(images)
+
+
 NETWORKS: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
     "EfficientNet-Lite0": lambda: image_network("tf_efficientnet_lite0"),
     "MobileNetV3": lambda: image_network("mobilenetv3_large_100"),
@@ -50,14 +61,39 @@ NETWORKS: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
 }
 
 
-def seconds(forward: Callable[[], torch.Tensor], precision: str, quick: bool) -> float:
-    """Return how long a forward and a backward pass take together."""
-    start = time.perf_counter()
+PREDICTING: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
+    "ViT-Small": vision_transformer,
+    "BERT of MiniLM's size": text_network,
+}
+
+
+def step(forward: Callable[[], torch.Tensor], precision: str, quick: bool) -> None:
+    """Compute a forward and a backward pass."""
     cast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
     with cast, QuickSteps() if quick else contextlib.nullcontext():
         output = forward()
     output.float().square().mean().backward()
-    return time.perf_counter() - start
+
+
+@torch.inference_mode()
+def predict(forward: Callable[[], torch.Tensor], quick: bool) -> None:
+    """Compute a forward pass in float32, with oneDNN where it is the quicker one."""
+    quick = quick and onednn_is_quicker()
+    with QuickProducts() if quick else contextlib.nullcontext():
+        forward()
+
+
+def compare(compute: Callable[[bool], None]) -> tuple[float, float, str]:
+    """Return the milliseconds that torch takes, and we, and their ratio."""
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(N_STEPS):
+        for quick, times in taken.items():
+            start = time.perf_counter()
+            compute(quick)
+            times.append(time.perf_counter() - start)
+    # The first ones set libraries up.
+    plain, ours = (1000 * float(np.median(taken[q][1:])) for q in (False, True))
+    return plain, ours, f"{plain / ours:.2f}x"
 
 
 def main() -> None:
@@ -67,13 +103,15 @@ def main() -> None:
         torch.manual_seed(0)
         forward = make()
         for precision in ("float32", "bfloat16"):
-            taken: dict[bool, list[float]] = {False: [], True: []}
-            for _ in range(N_STEPS):
-                for quick, times in taken.items():
-                    times.append(seconds(forward, precision, quick))
-            # The first steps set libraries up.
-            plain, ours = (1000 * float(np.median(taken[q][1:])) for q in (False, True))
-            table.row(name, precision, plain, ours, f"{plain / ours:.2f}x")
+            table.row(
+                *(name, precision),
+                *compare(functools.partial(step, forward, precision)),
+            )
+    print("\nForward passes in float32:\n")
+    table = Table("network", "ms torch", "ms sktransfer", "ratio")
+    for name, make in PREDICTING.items():
+        torch.manual_seed(0)
+        table.row(name, *compare(functools.partial(predict, make())))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -16,7 +17,7 @@ from sktransfer._summary import as_html, as_text, facts_of
 from sktransfer.backbones import Backbone, identity_of
 from sktransfer.features import Extraction, open_store
 from sktransfer.inputs import ImageSamples, TextSamples
-from sktransfer.training import autocast
+from sktransfer.training import prediction_context
 
 
 class PretrainedEstimator(BaseEstimator):
@@ -68,7 +69,7 @@ class PretrainedEstimator(BaseEstimator):
             store=open_store(self.cache),
             device=device,
             precision=self.precision,
-            autocast=autocast(self.precision, device),
+            context=partial(prediction_context, self.precision, device),
             batch_size=self.batch_size,
             long_text=self.long_text,
             num_workers=self.num_workers,

@@ -33,10 +33,10 @@ from sktransfer.training import (
     Mix,
     Recipe,
     TrainingData,
-    autocast,
     fine_tune,
     forward,
     launched,
+    prediction_context,
     resolve_device,
 )
 
@@ -282,7 +282,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         outputs = np.empty((len(samples), width), dtype=np.float32)
         how = {
             "device": device,
-            "context": autocast(self.precision, device),
+            "context": prediction_context(self.precision, device, network),
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features._frozen_pass import FrozenPass
@@ -30,8 +32,8 @@ class Extraction:
         Where to compute. Records are kept on the processor.
     precision : {"auto", "float32", "bfloat16"}
         Of the states.
-    autocast : callable
-        Gives the context that forward passes run in.
+    context : callable
+        Gives, for a network, what makes the context that it runs in.
     batch_size : int
         Samples in one forward pass.
     long_text : {"truncate", "window"}, default="truncate"
@@ -45,7 +47,7 @@ class Extraction:
     store: Store
     device: torch.device
     precision: str
-    autocast: Callable[[], Any]
+    context: Callable[[nn.Module], Callable[[], AbstractContextManager[Any]]]
     batch_size: int
     long_text: str = "truncate"
     num_workers: int = 0

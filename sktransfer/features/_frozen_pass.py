@@ -7,6 +7,7 @@ import itertools
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,6 +82,9 @@ class FrozenPass:
         with self.how.store.writing() as writing:
             self._recall(writing)
             missing = self._missing(range(len(self.found)))
+            # A network that nothing is computed with need not be loaded.
+            make = self.how.context
+            context = make(self.backbone.network) if missing else nullcontext
             with (
                 tqdm(
                     total=len(missing),
@@ -89,7 +93,7 @@ class FrozenPass:
                     disable=not (missing and self.how.verbose),
                 ) as bar,
                 torch.inference_mode(),
-                self.how.autocast(),
+                context(),
             ):
                 for states in itertools.chain(
                     self._from_shallower(missing), self._from_inputs(missing)

@@ -2,7 +2,11 @@
 
 from sktransfer.training._augment import Mix, resolve_augment, resolve_mix
 from sktransfer.training._checkpoint import Checkpoint
-from sktransfer.training._device import autocast, resolve_device, training_context
+from sktransfer.training._device import (
+    prediction_context,
+    resolve_device,
+    training_context,
+)
 from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._fit import fine_tune
 from sktransfer.training._forward import forward
@@ -37,12 +41,12 @@ __all__ = [
     "Snapshot",
     "Task",
     "TrainingData",
-    "autocast",
     "embed",
     "fine_tune",
     "forward",
     "launched",
     "losses_at_rates",
+    "prediction_context",
     "resolve_augment",
     "resolve_device",
     "resolve_mix",

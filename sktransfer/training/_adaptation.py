@@ -11,7 +11,7 @@ from torch import nn
 
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.features import Record, current_room, part_of_batch, tail_batches
-from sktransfer.training._device import autocast, kept_randomness
+from sktransfer.training._device import kept_randomness, prediction_context
 from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._evaluation import outputs_of
 from sktransfer.training._module import FineTunedNetwork, embed
@@ -119,7 +119,7 @@ def _adapted(
     batches = [part.tolist() for part in np.array_split(order, n_batches)]
     workers = recipe.workers_for(data.records)
     loaded = tail_batches(backbone, cut, data.records, batches, num_workers=workers)
-    context = autocast(recipe.precision, device)
+    context = prediction_context(recipe.precision, device, tail)
     # Random numbers that layers of the user's own draw are not to be drawn only by the
     # first of several fits.
     with kept_randomness(device), cumulative_statistics(tail):

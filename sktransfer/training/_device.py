@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from sktransfer.backbones import global_randomness_lock
 from sktransfer.training._processes import TOGETHER, launched_state
+from sktransfer.training._quick_products import QuickProducts, gains_by_onednn
 from sktransfer.training._quick_steps import QuickSteps
 
 MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -34,15 +36,19 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device("cpu")
 
 
-def autocast(precision: str, device: torch.device) -> MakeContext:
-    """Return what makes the context that forward passes run in.
+def prediction_context(
+    precision: str, device: torch.device, network: nn.Module
+) -> MakeContext:
+    """Return what makes the context that a network runs in without gradients.
 
     "auto" is float32 here, so that what is stored and what is predicted does not
     depend, beyond the last digits, on the batch that a sample is in.
     """
-    if precision != "bfloat16":
-        return contextlib.nullcontext
-    return functools.partial(torch.autocast, device.type, dtype=torch.bfloat16)
+    if precision == "bfloat16":
+        return _autocast(device)
+    if device.type == "cpu" and gains_by_onednn(network):
+        return QuickProducts
+    return contextlib.nullcontext
 
 
 def training_context(precision: str, device: torch.device) -> MakeContext:
@@ -52,14 +58,16 @@ def training_context(precision: str, device: torch.device) -> MakeContext:
     """
     if precision == "auto" and computes_in_bfloat16(device):
         precision = "bfloat16"
-    cast = autocast(precision, device)
-    return (
-        functools.partial(_quick_on_processors, cast) if device.type == "cpu" else cast
-    )
+    cast = _autocast(device) if precision == "bfloat16" else contextlib.nullcontext
+    return functools.partial(_quick_steps, cast) if device.type == "cpu" else cast
+
+
+def _autocast(device: torch.device) -> MakeContext:
+    return functools.partial(torch.autocast, device.type, dtype=torch.bfloat16)
 
 
 @contextlib.contextmanager
-def _quick_on_processors(cast: MakeContext) -> Iterator[None]:
+def _quick_steps(cast: MakeContext) -> Iterator[None]:
     with cast(), QuickSteps():
         yield
 

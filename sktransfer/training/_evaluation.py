@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sktransfer.backbones import Backbone, Cut
-from sktransfer.training._device import autocast
+from sktransfer.training._device import prediction_context
 from sktransfer.training._forward import forward
 from sktransfer.training._module import FineTunedNetwork
 from sktransfer.training._net import FineTuningNet
@@ -37,7 +37,7 @@ def outputs_of(
             cut,
             data.records,
             device=device,
-            context=autocast(recipe.precision, device),
+            context=prediction_context(recipe.precision, device, network),
             batch_size=recipe.batch_size,
             num_workers=recipe.workers_for(data.records),
         ),

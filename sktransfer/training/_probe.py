@@ -25,7 +25,7 @@ from sktransfer.training._batches import (
     collate_for,
     draw_seed,
 )
-from sktransfer.training._device import autocast, training_context
+from sktransfer.training._device import prediction_context, training_context
 from sktransfer.training._embeddings import Embeddings
 from sktransfer.training._heads import is_plain_linear, solve_linear
 from sktransfer.training._module import FineTunedNetwork, embed
@@ -103,7 +103,8 @@ def _embed(
         generator=torch.Generator().manual_seed(draw_seed()),
     )
     embeddings = []
-    with torch.inference_mode(), autocast(recipe.precision, device)():
+    context = prediction_context(recipe.precision, device, backbone.network)
+    with torch.inference_mode(), context():
         for inputs in loader:
             whose = inputs.get(SAMPLE_OF_WINDOW)
             n_rows = len(next(iter(inputs.values())))

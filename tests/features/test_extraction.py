@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sktransfer.features import Extraction, open_store
 from sktransfer.features._memory import MEMORY
 from sktransfer.features._store import space_of
 from sktransfer.inputs import as_images, as_texts
-from sktransfer.training import autocast
+from sktransfer.training import prediction_context
 
 CPU = torch.device("cpu")
 KINDS = ["text", "image"]
@@ -50,7 +51,7 @@ def extraction(folder: Any, precision: str = "float32") -> Extraction:
         store=open_store(folder),
         device=CPU,
         precision=precision,
-        autocast=autocast(precision, CPU),
+        context=partial(prediction_context, precision, CPU),
         batch_size=16,
     )
 
