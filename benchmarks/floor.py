@@ -69,6 +69,7 @@ def product_rate(kind: str, precision: str, device: str, seconds: float = 1.0) -
     ]
     pairs = [(a.to(dtype), b.to(dtype)) for a, b in pairs]
     operations = sum(2 * n * k * m for n, k, m in PRODUCTS[kind])
+    # A network that has such layers.
     layer = torch.nn.Linear(*PRODUCTS[kind][1][1:])
     context = prediction_context(precision, torch.device(device), layer)
     with torch.no_grad(), context():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-# Layers with less weights gain nothing: inputs and outputs are laid out for oneDNN and
+# Layers with fewer weights gain nothing: inputs and outputs are laid out for oneDNN and
 # back again.
 _LEAST_WEIGHTS = 2**17
 _LEAST_SIDE = 64
@@ -28,10 +28,11 @@ class QuickProducts(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        torch_only = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        if func is F.linear and not (types or torch_only or "out" in kwargs):
-            return _linear(*args, **kwargs)
-        return func(*args, **kwargs)
+        if func is not F.linear or types or "out" in kwargs:
+            return func(*args, **kwargs)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return func(*args, **kwargs)
+        return _linear(*args, **kwargs)
 
 
 def gains_by_onednn(network: nn.Module) -> bool:
@@ -53,8 +54,8 @@ def gains_by_onednn(network: nn.Module) -> bool:
 def onednn_is_quicker() -> bool:
     """Say whether oneDNN multiplies matrices in float32 quicker than MKL does.
 
-    torch gives them to MKL, and convolutions to oneDNN. On a processor with AVX-512 of
-    AMD's, MKL was measured to take twice as long; on Intel's it is at home.
+    torch gives them to MKL, and convolutions to oneDNN. MKL is at home on Intel's
+    processors; on one of AMD's with AVX-512 it was measured to be the slower one.
     """
     if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
         return False
@@ -83,7 +84,6 @@ def _is_plain(tensor: torch.Tensor) -> bool:
         and tensor.device.type == "cpu"
         and tensor.layout is torch.strided
         and not tensor.is_nested
-        and not torch.is_autocast_enabled("cpu")
     )
 
 
@@ -95,7 +95,8 @@ def _fits(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) 
     single row is another matter in both of them, and quicker in torch.
     """
     return (
-        weight.ndim == 2
+        not torch.is_autocast_enabled("cpu")
+        and weight.ndim == 2
         and _is_large(*weight.shape)
         and input.numel() > input.shape[-1]
         and (bias is None or bias.shape == weight.shape[:1])
