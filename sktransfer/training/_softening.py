@@ -51,7 +51,7 @@ def softening_of(
     not known.
     """
     optimizer: Any = OPTIMIZERS.get(str(recipe.optimizer), recipe.optimizer)
-    if not issubclass(optimizer, torch.optim.Adam | torch.optim.AdamW):
+    if not issubclass(optimizer, torch.optim.Adam):  # AdamW is one.
         return []
     if not recipe.probe or isinstance(task, Regression):
         return []
