@@ -131,7 +131,7 @@ def beginning(
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # The mean over batches.
-    with torch.no_grad(), training_context(precision, torch.device(device))():
+    with torch.no_grad(), training_context(precision, torch.device(device), tail)():
         for training in (True, False):
             for norm in norms:
                 norm.train(training)
@@ -158,7 +158,7 @@ def fit_and_predict(
     start = time.perf_counter()
     cut, states = given.cut, given.states
     tail = copy.deepcopy(begin.tail)
-    context = training_context(precision, torch.device(device))
+    context = training_context(precision, torch.device(device), tail)
     # Several threads would wait for more to solve, and keep torch's from computing.
     with threadpool_limits(1, user_api="blas"):
         solved = LogisticRegression(max_iter=1000).fit(begin.embeddings, codes[train])

@@ -1,5 +1,6 @@
 """A name, folder, module or fitted estimator becomes a `Backbone`."""
 
+from sktransfer.backbones._attention import in_float32
 from sktransfer.backbones._backbone import Backbone
 from sktransfer.backbones._cut import Cut, Stage, StoredState, Uncuttable
 from sktransfer.backbones._deferred import Notes, recall_backbone
@@ -24,6 +25,7 @@ __all__ = [
     "collate",
     "global_randomness_lock",
     "identity_of",
+    "in_float32",
     "kind_of",
     "load_backbone",
     "recall_backbone",

@@ -26,6 +26,10 @@ from sktransfer.backbones._folder import (
 from sktransfer.backbones._layout import lay_channels_last
 from sktransfer.backbones._module import identity_of
 from sktransfer.backbones._preprocessing import ImagePreprocessing, TextPreprocessing
+from sktransfer.backbones._transformers_attention import (
+    has_quick_attention,
+    use_quick_attention,
+)
 from sktransfer.backbones._transformers_loading import (
     own_file,
     quiet_loading,
@@ -54,6 +58,11 @@ class TextNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling
+
+    @property
+    def has_quick_attention(self) -> bool:
+        """Whether its attention does by itself what is quick on a processor."""
+        return has_quick_attention(self.encoder)
 
     def forward(
         self,
@@ -199,6 +208,7 @@ def text_backbone(
 ) -> Backbone:
     """Return a backbone made of an encoder and its tokenizer."""
     drop_trained_pooler(encoder)
+    use_quick_attention(encoder)
     tokenizer.padding_side = "right"
     preprocessing = TextPreprocessing(
         tokenizer, max_length, tokenizer.pad_token_id or 0

@@ -13,7 +13,7 @@ from torch import nn
 from sktransfer.backbones import global_randomness_lock
 from sktransfer.training._processes import TOGETHER, launched_state
 from sktransfer.training._quick_products import QuickProducts, gains_by_onednn
-from sktransfer.training._quick_steps import QuickSteps
+from sktransfer.training._quick_steps import QuickSteps, gains_by_quick_steps
 
 MakeContext = Callable[[], contextlib.AbstractContextManager[Any]]
 
@@ -51,15 +51,19 @@ def prediction_context(
     return contextlib.nullcontext
 
 
-def training_context(precision: str, device: torch.device) -> MakeContext:
-    """Return what makes the context that forward passes of training steps run in.
+def training_context(
+    precision: str, device: torch.device, network: nn.Module
+) -> MakeContext:
+    """Return what makes the context that a network's training steps run forward in.
 
     "auto" is bfloat16 where the device computes in it natively.
     """
     if precision == "auto" and computes_in_bfloat16(device):
         precision = "bfloat16"
     cast = _autocast(device) if precision == "bfloat16" else contextlib.nullcontext
-    return functools.partial(_quick_steps, cast) if device.type == "cpu" else cast
+    if device.type == "cpu" and gains_by_quick_steps(network):
+        return functools.partial(_quick_steps, cast)
+    return cast
 
 
 def _autocast(device: torch.device) -> MakeContext:

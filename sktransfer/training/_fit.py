@@ -259,7 +259,7 @@ class Fit:
                 "weight_decay": recipe.weight_decay,
             },
             front=None if data.augmented is None else front,
-            context=training_context(recipe.precision, self.device),
+            context=training_context(recipe.precision, self.device, network),
             penalty=l2_sp(network, self.cut.tail, recipe.l2_sp),
             evaluate=evaluate,
             checkpoint=self.checkpoint if self.planned_epochs else None,

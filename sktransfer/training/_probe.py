@@ -150,7 +150,7 @@ def _train_head(
         task=task,
         groups=_HEAD_GROUPS,
         front=None,
-        context=training_context("float32", device),
+        context=training_context("float32", device, alone),
         optimizer=OPTIMIZERS["adamw"],
         iterator_train=BatchLoader(stack, seed=draw_seed()),
         remedy=_HEAD_REMEDY,

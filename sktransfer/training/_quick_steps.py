@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn import grad as conv_gradients
 from torch.overrides import TorchFunctionMode
+
+from sktransfer.backbones import in_float32
 
 #: Numbers of a convolution's input that its filters' gradient is computed of at a time.
 _CHUNK = 2**19
@@ -48,10 +51,21 @@ class QuickSteps(TorchFunctionMode):
             if func is F.conv2d:
                 return _conv2d(*args, **kwargs)
             if func is F.scaled_dot_product_attention:
-                return _attention(*args, **kwargs)
+                return _attention(func, *args, **kwargs)
             if func in _MEANS:
                 _keep_layout(args[0] if args else kwargs["input"])
         return func(*args, **kwargs)
+
+
+def gains_by_quick_steps(network: nn.Module) -> bool:
+    """Say whether there may be something in a network that `QuickSteps` is for.
+
+    In a text encoder there is but its attention, which may see to that by itself: each
+    of its other functions takes longer in such a context.
+    """
+    modules = list(network.modules())
+    attends = any(getattr(module, "has_quick_attention", False) for module in modules)
+    return not attends or any(isinstance(module, nn.Conv2d) for module in modules)
 
 
 def _keep_layout(images: torch.Tensor) -> None:
@@ -189,18 +203,6 @@ def _correlated(
     return found.reshape(len(images), *shape).sum(0)
 
 
-def _attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    *args: Any,
-    **kwargs: Any,
-) -> torch.Tensor:
+def _attention(attend: Any, query: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
     """Compute attention in float32; the result is in the precision of the query."""
-    if attn_mask is not None and attn_mask.is_floating_point():
-        attn_mask = attn_mask.float()
-    inputs = query.float(), key.float(), value.float(), attn_mask
-    with torch.autocast(query.device.type, enabled=False):
-        attended = F.scaled_dot_product_attention(*inputs, *args, **kwargs)
-    return attended.to(query.dtype)
+    return in_float32(attend, query, *args, **kwargs).to(query.dtype)

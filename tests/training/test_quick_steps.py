@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sktransfer.training import training_context
 from sktransfer.training._quick_steps import QuickSteps
 
 CONVOLUTIONS = [
@@ -238,6 +239,35 @@ def test_attention_that_is_causal_and_scaled():
         plain = F.scaled_dot_product_attention(*given)
     assert relative(found, expected) < 1e-6
     assert relative(plain, expected) > 1e-2
+
+
+class Attending(nn.Linear):
+    """Stands for a text encoder, which computes attention in float32 by itself."""
+
+    has_quick_attention = True
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([Attending(2, 2), nn.Linear(2, 2)], False),
+        ([Attending(2, 2), nn.Conv2d(2, 2, 1)], True),
+        ([nn.Linear(2, 2)], True),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_networks_that_gain(parts, expected, precision, monkeypatch):
+    called = []
+
+    def look(self, func, types, args=(), kwargs=None):
+        called.append(func)
+        return func(*args, **kwargs or {})
+
+    monkeypatch.setattr(QuickSteps, "__torch_function__", look)
+    network = nn.Sequential(*parts)
+    with training_context(precision, torch.device("cpu"), network)():
+        assert network[0](torch.ones(3, 2)).dtype is getattr(torch, precision)
+    assert (F.linear in called) is expected
 
 
 def test_without_gradients_nothing_changes():

@@ -63,7 +63,7 @@ def test_gradients_are_the_same(name, precision):
     blocks = released_blocks(network)
     kinds = Counter(type(block).__name__ for block in blocks)
     assert NETWORKS[name].items() <= kinds.items()
-    context = training_context(precision, torch.device("cpu"))
+    context = training_context(precision, torch.device("cpu"), network)
     images = torch.randn(2, 3, 64, 64)
     expected, whole = gradients(network, [], context, images)
     expected = [gradient.clone() for gradient in expected]
@@ -79,7 +79,7 @@ def test_statistics_of_batches_move_once():
     for again in (False, True):
         head = nn.Linear(backbone.n_features, 3)
         network = new_network(backbone, backbone.cut(0), 0, head, 0.0).train()
-        context = training_context("float32", torch.device("cpu"))
+        context = training_context("float32", torch.device("cpu"), network)
         gradients(network, released_blocks(network) * again, context, images)
         states.append(network.tail.state_dict())
     torch.testing.assert_close(*states)
