@@ -9,8 +9,9 @@ the end. "mixed" is freeze_depth {all, -1, -2} x 3 learning rates x 3 folds; "fr
 12 candidates (learning rate x weight decay) x 5 folds with the backbone frozen. A cold
 store is a fresh folder; a warm one is the same folder in a new process. Each side runs
 in a process of its own, whose peak memory is given in MiB, imports included. Ours with
-a cold store runs once before the other side and once after it, as the speed of a shared
-machine moves: its seconds are the mean, its memory is the larger one.
+a cold store runs before the other side, in breaks between the fits of that, and after
+it, as the speed of a shared machine moves: its seconds are the mean of all these runs,
+each with a store of its own, and its memory is the largest.
 
 "pass + copy" is the peak of one plain forward pass over the data and one copy of the
 last two stages with its gradients and AdamW's moments. "memory ratio" compares our peak
@@ -28,10 +29,12 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import math
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,7 @@ from sklearn.model_selection import ParameterGrid
 from benchmarks import _data, _ours, _plain
 from benchmarks._measure import (
     MIB,
+    Measured,
     Ratios,
     Table,
     apart,
@@ -66,6 +70,8 @@ GRIDS: dict[str, tuple[Grid, int]] = {
         5,
     ),
 }
+#: How often our search runs while the plain one has a break.
+N_BREAKS = 3
 SKORCH_NAMES = {
     "freeze_depth": "module__freeze_depth",
     "lr": "lr",
@@ -80,14 +86,16 @@ def plain_search(
     grid: Grid,
     n_folds: int,
     most_fits: int,
+    ours: Callable[[int], Measured],
     *,
     device: str,
     seed: int,
-) -> Searched:
+) -> tuple[Searched, list[Measured]]:
     """Run the search in plain skorch, or a part of it that is scaled to the whole.
 
-    With `most_fits` candidates are drawn, as many as have so many fits together, or a
-    few more, and the time of the others is taken to be the mean of theirs.
+    Also return what `ours` gives in the breaks. With `most_fits` candidates are drawn,
+    as many as have so many fits together, or a few more, and the time of the others is
+    taken to be the mean of theirs.
     """
     torch.manual_seed(0)
     start = time.perf_counter()
@@ -103,11 +111,16 @@ def plain_search(
     )
     chosen = [{name: [value] for name, value in one.items()} for one in drawn]
     all_of_them = len(drawn) == len(candidates)
-    done = _ours.search(
-        net, prepared, codes, chosen, n_folds, refit=all_of_them, seed=seed
-    )
+    breaks = _ours.Breaks(ours, N_BREAKS, len(drawn) * n_folds)
+    how = {"refit": all_of_them, "seed": seed, "breaks": breaks}
+    done = _ours.search(net, prepared, codes, chosen, n_folds, **how)
     seconds = done.seconds / done.n_fits * n_all + tokenizing
-    return replace(done, seconds=seconds)
+    return replace(done, seconds=seconds), breaks.found
+
+
+def our_search(sides: Any, same: Any, folder: Path, number: int) -> Measured:
+    """Run our search in a process of its own, with a store of that number."""
+    return apart(_ours.timed_search, *sides, folder / f"store-{number}", **same)
 
 
 def drawn_evenly(candidates: list[dict[str, Any]], n_wanted: float) -> list[Any]:
@@ -145,32 +158,34 @@ def row(
     """Measure one grid on both sides and print its row."""
     X, y, folder, imports = data
     grid, n_folds = GRIDS[name]
-    first, second = (folder / f"store-{name}-{turn}" for turn in ("first", "second"))
     sides = (kind, X, y, grid, n_folds)
     same = {"device": options.device, "seed": options.seed}
     # First, so that no side is the one to read weights and libraries from the disk.
     bound = apart(pass_and_copy, kind, X, options.device)
-    before = apart(_ours.timed_search, *sides, first, **same)
-    plain = apart(plain_search, *sides, options.plain_fits, **same)
-    cold = apart(_ours.timed_search, *sides, second, **same)
-    warm = apart(_ours.timed_search, *sides, second, **same)
-    seconds = (before.value.seconds + cold.value.seconds) / 2
-    ours = max(before, cold, key=lambda measured: measured.peak)
-    n_fits, what = cold.value.n_fits, f"{kind}, {name}"
-    measured = "" if plain.value.n_fits == n_fits else f" (of {plain.value.n_fits})"
-    reason = disagreement(cold.value.scores, plain.value.scores, len(y))
+    ours = functools.partial(our_search, sides, same, folder / name)
+    before = ours(N_BREAKS)
+    plain = apart(plain_search, *sides, options.plain_fits, ours, **same)
+    done, between = plain.value
+    after = ours(N_BREAKS + 1)
+    warm = ours(N_BREAKS + 1)
+    cold = [before, *between, after]
+    seconds = float(np.mean([measured.value.seconds for measured in cold]))
+    largest = max(cold, key=lambda measured: measured.peak)
+    n_fits, what = after.value.n_fits, f"{kind}, {name}"
+    measured = "" if done.n_fits == n_fits else f" (of {done.n_fits})"
+    reason = disagreement(after.value.scores, done.scores, len(y))
     table.row(
         what,
         f"{n_fits}{measured}",
-        plain.value.seconds,
+        done.seconds,
         seconds,
-        ratios.cell(what, plain.value.seconds, seconds, reason),
+        ratios.cell(what, done.seconds, seconds, reason),
         warm.value.seconds,
-        with_error(plain.value.scores),
-        with_error(cold.value.scores),
-        *(side.memory for side in (plain, ours, bound)),
-        ours.peak / bound.peak,
-        (ours.peak - imports.peak) / (bound.peak - imports.peak),
+        with_error(done.scores),
+        with_error(after.value.scores),
+        *(side.memory for side in (plain, largest, bound)),
+        largest.peak / bound.peak,
+        (largest.peak - imports.peak) / (bound.peak - imports.peak),
     )
 
 
