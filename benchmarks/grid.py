@@ -70,7 +70,7 @@ GRIDS: dict[str, tuple[Grid, int]] = {
         5,
     ),
 }
-#: How often our search runs while the plain one has a break.
+#: Breaks of the plain search, in each of which ours runs once.
 N_BREAKS = 3
 SKORCH_NAMES = {
     "freeze_depth": "module__freeze_depth",

@@ -11,10 +11,12 @@ layers.
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import functools
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import timm
@@ -23,64 +25,81 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from benchmarks._measure import Table, print_machine
-from sktransfer.training._quick_products import QuickProducts, onednn_is_quicker
-from sktransfer.training._quick_steps import QuickSteps
+from sktransfer.backbones._transformers import TextNetwork
+from sktransfer.backbones._transformers_attention import use_quick_attention
+from sktransfer.training import prediction_context, training_context
 
+CPU = torch.device("cpu")
 N_STEPS = 7
 
 
-def image_network(name: str) -> Callable[[], torch.Tensor]:
-    """Return a forward pass of 16 images at 160 pixels."""
-    network = timm.create_model(name, num_classes=0).to(
-        memory_format=torch.channels_last
-    )
+@dataclass(frozen=True)
+class Case:
+    """A network as its library makes it, the same as we have it, and a batch."""
+
+    plain: nn.Module
+    ours: nn.Module
+    inputs: dict[str, torch.Tensor]
+
+
+def image_network(name: str, **options: Any) -> Case:
+    """Return a network of timm and 16 images at 160 pixels."""
+    network = timm.create_model(name, num_classes=0, **options)
+    network = network.to(memory_format=torch.channels_last)
     images = torch.randn(16, 3, 160, 160).contiguous(memory_format=torch.channels_last)
-    return lambda: network(images)
+    return Case(network, network, {"x": images})
 
 
-def text_network() -> Callable[[], torch.Tensor]:
-    """Return a forward pass of 16 texts of 32 tokens, the size of MiniLM-L6."""
+def text_network() -> Case:
+    """Return an encoder of the size of MiniLM-L6 and 16 texts of up to 32 tokens.
+
+    It has no dropout, as none of ours has.
+    """
     sizes = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6}
-    network: nn.Module = BertModel(BertConfig(num_attention_heads=12, **sizes))
-    tokens = torch.randint(1000, (16, 32))
-    return lambda: network.eval()(tokens).last_hidden_state
+    encoder = BertModel(BertConfig(num_attention_heads=12, **sizes)).eval()
+    quick = copy.deepcopy(encoder)
+    use_quick_attention(quick)
+    lengths = torch.arange(17, 33)[:, None]
+    inputs = {
+        "input_ids": torch.randint(1000, (16, 32)),
+        "attention_mask": (torch.arange(32) < lengths).long(),
+    }
+    return Case(TextNetwork(encoder, "mean"), TextNetwork(quick, "mean"), inputs)
 
 
-def vision_transformer() -> Callable[[], torch.Tensor]:
-    """Return a forward pass of 16 images at 160 pixels, in evaluation mode."""
-    network = timm.create_model("vit_small_patch16_224", img_size=160, num_classes=0)
-    images = torch.randn(16, 3, 160, 160)
-    return lambda: network.eval()(images)
-
-
-NETWORKS: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
+STEPS: dict[str, Callable[[], Case]] = {
     "EfficientNet-Lite0": lambda: image_network("tf_efficientnet_lite0"),
     "MobileNetV3": lambda: image_network("mobilenetv3_large_100"),
     "ConvNeXt-Atto": lambda: image_network("convnext_atto"),
     "BERT of MiniLM's size": text_network,
 }
-
-
-PREDICTING: dict[str, Callable[[], Callable[[], torch.Tensor]]] = {
-    "ViT-Small": vision_transformer,
+PREDICTIONS: dict[str, Callable[[], Case]] = {
+    "ViT-Small": lambda: image_network("vit_small_patch16_224", img_size=160),
     "BERT of MiniLM's size": text_network,
 }
 
 
-def step(forward: Callable[[], torch.Tensor], precision: str, quick: bool) -> None:
+def step(case: Case, precision: str, quick: bool) -> None:
     """Compute a forward and a backward pass."""
-    cast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
-    with cast, QuickSteps() if quick else contextlib.nullcontext():
-        output = forward()
+    if quick:
+        network = case.ours
+        context = training_context(precision, CPU, network)()
+    else:
+        network, narrow = case.plain, precision == "bfloat16"
+        context = torch.autocast("cpu", torch.bfloat16, enabled=narrow)
+    with context:
+        output = network(**case.inputs)
     output.float().square().mean().backward()
 
 
 @torch.inference_mode()
-def predict(forward: Callable[[], torch.Tensor], quick: bool) -> None:
-    """Compute a forward pass in float32, with oneDNN where it is the quicker one."""
-    quick = quick and onednn_is_quicker()
-    with QuickProducts() if quick else contextlib.nullcontext():
-        forward()
+def predict(case: Case, quick: bool) -> None:
+    """Compute a forward pass in float32."""
+    if not quick:
+        case.plain.eval()(**case.inputs)
+        return
+    with prediction_context("float32", CPU, case.ours)():
+        case.ours.eval()(**case.inputs)
 
 
 def compare(compute: Callable[[bool], None]) -> tuple[float, float, str]:
@@ -99,17 +118,17 @@ def compare(compute: Callable[[bool], None]) -> tuple[float, float, str]:
 def main() -> None:
     print_machine("cpu")
     table = Table("network", "precision", "ms torch", "ms sktransfer", "ratio")
-    for name, make in NETWORKS.items():
+    for name, make in STEPS.items():
         torch.manual_seed(0)
-        forward = make()
+        case = make()
         for precision in ("float32", "bfloat16"):
             table.row(
                 *(name, precision),
-                *compare(functools.partial(step, forward, precision)),
+                *compare(functools.partial(step, case, precision)),
             )
     print("\nForward passes in float32:\n")
     table = Table("network", "ms torch", "ms sktransfer", "ratio")
-    for name, make in PREDICTING.items():
+    for name, make in PREDICTIONS.items():
         torch.manual_seed(0)
         table.row(name, *compare(functools.partial(predict, make())))
 

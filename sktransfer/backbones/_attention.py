@@ -11,17 +11,17 @@ import torch
 def in_float32(attend: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
     """Call a function with its tensors in float32, and without autocast.
 
-    On a processor torch's attention takes several times as long in bfloat16 as in
-    float32, its gradient most of all.
+    On a processor torch's attention takes longer in bfloat16 than in float32, its
+    gradient most of all.
     """
     with torch.autocast("cpu", enabled=False):
         return attend(
-            *map(_widened, inputs),
-            **{name: _widened(value) for name, value in options.items()},
+            *map(_in_float32, inputs),
+            **{name: _in_float32(value) for name, value in options.items()},
         )
 
 
-def _widened(value: Any) -> Any:
+def _in_float32(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.float()
     return value

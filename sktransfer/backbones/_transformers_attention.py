@@ -1,11 +1,12 @@
 """The attention of `transformers`' text encoders, without what is slow in it.
 
-It is registered with the library under a name of its own, so that models which are
-not ours keep theirs.
+It is registered with the library under a name of its own: models that are not ours keep
+the one they have.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -25,10 +26,22 @@ def use_quick_attention(encoder: PreTrainedModel) -> None:
 
     What it computes is the same but for rounding, which is never coarser. Encoders
     that bring an attention of their own, and ones that a user has loaded with another
-    one than torch's, are left as they are.
+    one than torch's, are left as they are; so are decoders, some of which have masks
+    that go with that name only.
     """
-    if encoder.config._attn_implementation == _REPLACED:
+    if encoder.config._attn_implementation == _REPLACED and _is_no_decoder(encoder):
         encoder.set_attn_implementation(_NAME)
+
+
+def _is_no_decoder(encoder: PreTrainedModel) -> bool:
+    """Say so by the masks that its architecture makes.
+
+    One that makes those of both says in its configuration what it is.
+    """
+    architecture = vars(sys.modules[type(encoder).__module__])
+    told = getattr(encoder.config, "is_decoder", None)
+    causal = "create_causal_mask" in architecture and told is not False
+    return "create_bidirectional_mask" in architecture and not causal
 
 
 def has_quick_attention(encoder: PreTrainedModel) -> bool:
@@ -39,9 +52,12 @@ def has_quick_attention(encoder: PreTrainedModel) -> bool:
 def _attend_quickly(
     module: Any, query: torch.Tensor, *inputs: Any, **options: Any
 ) -> tuple[torch.Tensor, None]:
-    """Attend; in training steps in bfloat16 on a processor in float32."""
-    slow = query.dtype is torch.bfloat16 and query.device.type == "cpu"
-    if not (slow and torch.is_grad_enabled()):
+    """Attend; on a processor training steps in bfloat16 do it in float32.
+
+    The query itself is in float32 where it has been rotated by positions that are.
+    """
+    narrow = query.dtype is torch.bfloat16 or torch.is_autocast_enabled("cpu")
+    if not (narrow and query.device.type == "cpu" and torch.is_grad_enabled()):
         return _attend(module, query, *inputs, **options)
     attended, weights = in_float32(_attend, module, query, *inputs, **options)
     return attended.to(query.dtype), weights

@@ -60,8 +60,8 @@ class QuickSteps(TorchFunctionMode):
 def gains_by_quick_steps(network: nn.Module) -> bool:
     """Say whether there may be something in a network that `QuickSteps` is for.
 
-    In a text encoder there is but its attention, which may see to that by itself: each
-    of its other functions takes longer in such a context.
+    In a text encoder that is its attention only, which may see to it by itself; all its
+    other functions take a little longer in such a context.
     """
     modules = list(network.modules())
     attends = any(getattr(module, "has_quick_attention", False) for module in modules)

@@ -11,15 +11,24 @@ from multiprocessing import get_context
 import pytest
 import torch
 from _small_models import LABELS, LAYERS, TEXTS, WORDS, save_text
-from transformers import AutoModel, BertConfig, DebertaV2Config, ModernBertConfig
+from transformers import (
+    AutoModel,
+    BertConfig,
+    DebertaV2Config,
+    EuroBertConfig,
+    LlamaConfig,
+    ModernBertConfig,
+)
 
 from sktransfer import PretrainedTextClassifier
-from sktransfer.backbones import load_backbone
+from sktransfer.backbones import _transformers_attention, load_backbone
 
 SPECIAL = {name: 0 for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
 SPECIAL |= {"cls_token_id": 101, "sep_token_id": 102}
 CONFIGS = {
     "BERT": BertConfig(**WORDS, **LAYERS),
+    # Rotates queries and keys by positions, in float32.
+    "EuroBERT": EuroBertConfig(**WORDS | LAYERS | SPECIAL, num_key_value_heads=1),
     # A token attends to two on either side, in one of its two layers.
     "ModernBERT": ModernBertConfig(
         **WORDS | LAYERS | SPECIAL, local_attention=4, global_attn_every_n_layers=2
@@ -99,13 +108,22 @@ def test_traced_without_padding_it_knows_padding(folder):
     with torch.inference_mode():
         expected = network(**padded)
         torch.testing.assert_close(traced(**padded), expected, rtol=1e-5, atol=1e-6)
-        assert relative(network(**inputs), expected) > 1e-3
+
+
+def test_masks_of_padding_take_none_of_the_library(tmp_path, monkeypatch):
+    network = load_backbone(save_text(tmp_path), "text").network
+    expected = [network(**batch(lengths)) for lengths in LENGTHS.values()]
+    monkeypatch.delattr(_transformers_attention, "_make_mask")
+    found = [network(**batch(lengths)) for lengths in LENGTHS.values()]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_other_attention_is_left_alone(tmp_path):
     disentangled = DebertaV2Config(**WORDS, **LAYERS, relative_attention=True)
-    network = load_backbone(save_text(tmp_path / "own", disentangled), "text").network
-    assert not network.has_quick_attention
+    decoder = LlamaConfig(**WORDS, **LAYERS)
+    for name, config in {"own": disentangled, "decoder": decoder}.items():
+        network = load_backbone(save_text(tmp_path / name, config), "text").network
+        assert not network.has_quick_attention
     folder = save_text(tmp_path / "chosen")
     for chosen, quick in (("eager", False), ("sdpa", True)):
         given = AutoModel.from_pretrained(folder, attn_implementation=chosen)
