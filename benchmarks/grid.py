@@ -112,8 +112,16 @@ def plain_search(
     chosen = [{name: [value] for name, value in one.items()} for one in drawn]
     all_of_them = len(drawn) == len(candidates)
     breaks = _ours.Breaks(ours, N_BREAKS, len(drawn) * n_folds)
-    how = {"refit": all_of_them, "seed": seed, "breaks": breaks}
-    done = _ours.search(net, prepared, codes, chosen, n_folds, **how)
+    done = _ours.search(
+        net,
+        prepared,
+        codes,
+        chosen,
+        n_folds,
+        refit=all_of_them,
+        seed=seed,
+        breaks=breaks,
+    )
     seconds = done.seconds / done.n_fits * n_all + tokenizing
     return replace(done, seconds=seconds), breaks.found
 

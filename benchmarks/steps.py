@@ -2,11 +2,11 @@
 
     python -m benchmarks.steps
 
-Milliseconds of a forward and a backward pass of a whole network in training mode, with
-random weights and 16 samples, on the processor: the median of several steps, both sides
-in turns. The arithmetic is the same, and so is what is learnt but for rounding. Then
-the same of forward passes alone in float32, as in predictions, of networks with linear
-layers.
+Milliseconds of a forward and a backward pass of a whole network, images' in training
+mode and texts' without dropout, with random weights and 16 samples, on the processor:
+the median of several steps, both sides in turns. The arithmetic is the same, and so is
+what is learnt but for rounding. Then the same of forward passes alone in float32, as in
+predictions, of networks with linear layers.
 """
 
 from __future__ import annotations
