@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
+import os
+import subprocess
+import sys
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
-import torch
+import thread_jobs
 from _composition import (
     TWO_FOLDS,
     image_classifier,
@@ -66,13 +70,16 @@ def assert_close(kind: str, found: Results, expected: Results) -> None:
     for name in expected:
         close = {"rtol": 0, "atol": CLOSE[kind], "err_msg": name}
         assert_allclose(found[name], expected[name], **close)
+    labels = [each["probabilities"].argmax(axis=1) for each in (found, expected)]
+    assert_array_equal(*labels)
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])
 def test_candidates_differ(kind, without_store):
     # Otherwise that the scores are the same would show nothing.
-    scores = without_store[kind]["scores"]
-    assert len(np.unique(scores.round(4))) == 3, "a frozen backbone has no use for lr"
+    scores = np.unique(without_store[kind]["scores"].round(6))
+    assert len(scores) == 3, "a frozen backbone has no use for lr"
+    assert np.diff(scores).min() > CLOSE[kind]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +90,8 @@ def test_candidates_differ(kind, without_store):
         ("text", "multiprocessing"),
         ("text", "loky"),
         ("image", None),
+        ("image", "threading"),
+        ("image", "multiprocessing"),
         ("image", "loky"),
     ],
 )
@@ -96,11 +105,12 @@ def test_scores_with_the_store_cold_warm_and_off(
         cold = results(kind, tmp_path)
         stored = cache.info(tmp_path).labels
         warm = results(kind, tmp_path)
+        off = results(kind, False)
     n_samples = len(data(kind).X)
     assert stored and all(n >= n_samples for n, _ in activations(stored))
     assert cache.info(tmp_path).labels == stored
-    assert_close(kind, cold, without_store[kind])
-    assert_close(kind, warm, without_store[kind])
+    for found in (cold, warm, off):
+        assert_close(kind, found, without_store[kind])
 
 
 def activations(labels: dict[str, tuple[int, int]]) -> list[tuple[int, int]]:
@@ -144,14 +154,30 @@ def test_a_child_fits_with_its_parents_store(method, tmp_path):
     assert cache.info(tmp_path).labels == stored
 
 
-def _n_threads(folder: Any) -> int:
-    samples = data("text")
-    classifier("text", folder, freeze_depth=-1).fit(samples.X, samples.y)
-    return torch.get_num_threads()
+def several_threads(backend: str, folder: Any) -> dict[str, Any]:
+    """Run `thread_jobs` in a process that computes with two threads."""
+    done = subprocess.run(
+        [sys.executable, thread_jobs.__file__, backend, str(folder)],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "2",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-def test_workers_share_the_cores(tmp_path, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    workers = joblib.Parallel(n_jobs=2, backend="loky")
-    found = workers(joblib.delayed(_n_threads)(tmp_path) for _ in range(2))
-    assert max(found) <= max(joblib.cpu_count() // 2, 1)
+@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "loky"])
+def test_workers_of_a_process_with_several_threads(backend, tmp_path, without_store):
+    found = several_threads(backend, tmp_path)
+    assert found["n_threads"] == 2
+    expected = without_store["text"]["scores"]
+    for scores in (found["alone"], found["together"]):
+        assert_allclose(scores, expected, rtol=0, atol=CLOSE["text"])
+    if backend != "threading":
+        # Each of two workers has one of two cores.
+        assert max(found["n_threads_of_workers"]) <= max(joblib.cpu_count() // 2, 1)
