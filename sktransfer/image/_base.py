@@ -26,7 +26,7 @@ class ImageEstimator(PretrainedEstimator):
             return None
         preprocessing = backbone.preprocessing
         augment = resolve_augment(self.augment, preprocessing.size)
-        return PreparedImages(samples, preprocessing, augment)
+        return PreparedImages(samples, preprocessing, augment, remember=True)
 
     def _mix(self) -> Mix | None:
         return resolve_mix(self.mixup, self.cutmix)
