@@ -12,7 +12,10 @@ from typing import TypeVar
 
 import torch
 
-from sktransfer.features._allocation import keep_freed_memory
+from sktransfer.features._allocation import (
+    give_back_freed_memory,
+    keep_freed_memory,
+)
 from sktransfer.features._windows import SAMPLE_OF_WINDOW
 
 T = TypeVar("T")
@@ -162,6 +165,7 @@ def dividing_batches() -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+        give_back_freed_memory()
     room.warn()
 
 
