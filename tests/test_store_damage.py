@@ -44,7 +44,7 @@ def places_by_kind(content: bytes) -> dict[str, list[range]]:
     """Return where the bytes of each kind of page are."""
     size = 16384
     kinds = {
-        # Bytes 60 to 63 are the version of the format: a newer one has its own test.
+        # Bytes 60 to 63 are the version of the format, and have a test of their own.
         "header": [range(60), range(64, 100)],
         "schema": [range(100, size)],
         "pointer map": [range(size, 2 * size)],
@@ -90,6 +90,21 @@ def test_64_flipped_bits(sound, tmp_path):
         with damaged_copy(sound, folder, bytes(flipped)):
             n_noticed += assert_recovers_filling(folder, hint)
     assert n_noticed >= 20
+
+
+def test_flipped_bits_of_the_version(sound, tmp_path):
+    """It may then be that of a newer format, which is left alone."""
+    content = main_file(sound).read_bytes()
+    for bit in range(32):
+        flipped = bytearray(content)
+        flipped[60 + bit // 8] ^= 1 << bit % 8
+        folder = tmp_path / str(bit)
+        with damaged_copy(sound, folder, bytes(flipped)):
+            database = Database(folder, ENOUGH)
+            assert database.read(SPACE, samples(N_LARGE)) == {}, bit
+            database.write(SPACE, records(samples(N_LARGE)), "written again")
+            found = database.read(SPACE, samples(N_LARGE))
+            assert found.items() <= records(samples(N_LARGE)).items(), bit
 
 
 def test_32_truncations(sound, tmp_path):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import platformdirs
 import safetensors.torch
@@ -25,7 +25,7 @@ from sktransfer.features._memory import MEMORY, Memo, Memory, Record
 DEFAULT_SIZE = 10 * 2**30
 
 # What decides the numbers beside the backbone: another version may compute otherwise.
-_LIBRARIES = ("torch", "torchvision", "transformers", "timm")
+_LIBRARIES = ("torch", "torchvision", "transformers", "tokenizers", "timm", "pillow")
 # The same of this package: raised when it computes other numbers than before.
 _REVISION = 2
 
@@ -70,11 +70,24 @@ def space_of(
         "bfloat16" computes and keeps states in half the space.
     """
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    facts = (backbone.fingerprint, depth, device.type, str(dtype), *versions())
+    facts = (
+        *(backbone.fingerprint, depth, device.type, str(dtype)),
+        *(_float32_settings(device) + versions()),
+    )
     label = f"{backbone.name}, {depth} of {backbone.n_stages} stages"
     if dtype is torch.bfloat16:
         label += ", bfloat16"
     return Space(blake2b(repr(facts).encode(), digest_size=16).digest(), label, dtype)
+
+
+def _float32_settings(device: torch.device) -> tuple[str, ...]:
+    """Return torch's settings by which products in float32 may be rounded to less."""
+    libraries: Any = torch.backends
+    if device.type == "cuda":
+        places = (libraries.cuda.matmul, libraries.cudnn.conv)
+    else:
+        places = (libraries.mkldnn.matmul, libraries.mkldnn.conv)
+    return tuple(place.fp32_precision for place in places)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections import Counter
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,8 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 
 from sktransfer import cache
-from sktransfer.backbones import load_backbone
 from sktransfer.features import Extraction, open_store
 from sktransfer.features._memory import MEMORY
-from sktransfer.features._store import space_of
 from sktransfer.inputs import as_images, as_texts
 from sktransfer.training import prediction_context
 
@@ -110,22 +109,21 @@ def test_stored_states_are_those_computed(kind, depth, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_deeper_cut_starts_from_a_shallower_one(kind, tmp_path, passes):
+def test_each_sample_starts_from_its_deepest_cut(kind, tmp_path, passes):
     backbone, n = pristine(kind), len(samples(kind))
-    whole = states(
-        extraction(False).records(
-            backbone, backbone.cut(backbone.n_stages), samples(kind)
-        )
-    )
-    shallow = backbone.cut(backbone.n_stages - 2)
-    extraction(tmp_path).records(backbone, shallow, samples(kind))
-    MEMORY.forget()
+    whole = extraction(False).embeddings(backbone, samples(kind))
+    middle = n // 2
+    for n_left, first, last in ((3, 0, n), (2, 0, middle)):
+        given = samples(kind).take(np.arange(first, last))
+        cut = backbone.cut(backbone.n_stages - n_left)
+        extraction(tmp_path).records(backbone, cut, given)
+        MEMORY.forget()
     seen = passes(kind)
     deep = extraction(tmp_path).embeddings(backbone, samples(kind))
-    first, *_, last = backbone.stage_names
-    assert seen[first] == 0
-    assert seen[last] == n
-    assert relative_difference(whole, list(deep)) < 1e-5
+    *before, third_last, second_last, last = backbone.stage_names
+    assert [seen[name] for name in before] == [0] * len(before)
+    assert (seen[third_last], seen[second_last], seen[last]) == (n - middle, n, n)
+    assert relative_difference(list(whole), list(deep)) < 1e-5
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,46 +173,48 @@ def test_half_precision_takes_half_the_space(tmp_path):
     assert np.abs(outputs[1] - outputs[0]).max() > 0
 
 
-def test_spaces_differ_in_whatever_decides_the_numbers():
-    mean = load_backbone("sentence-transformers/all-MiniLM-L6-v2", "text")
-    variants = [
-        (mean, 3, "float32"),
-        (mean, 4, "float32"),
-        (mean, 3, "bfloat16"),
-        (load_backbone(mean, "text", max_length=24), 3, "float32"),
-        (load_backbone(mean, "text", pooling="cls"), 3, "float32"),
-        (pristine("image"), 3, "float32"),
-    ]
-    keys = [space_of(b, depth, CPU, precision).key for b, depth, precision in variants]
-    assert len(set(keys)) == len(keys)
-    same = space_of(mean, 3, CPU, "auto")
-    assert same.key == keys[0]
+def content(folder: Path) -> bytes:
+    return b"".join(f.read_bytes() for f in folder.rglob("*") if f.is_file())
 
 
-def test_only_activations_are_on_disk(tmp_path):
+def test_neither_words_nor_tokens_are_on_disk(tmp_path):
     X, y = data("text")
     text_classifier(cache=tmp_path, freeze_depth=-1).fit(X, y).predict(X)
-    content = b"".join(f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
+    found = content(tmp_path)
     words = {word for text in X for word in text.split() if len(word) > 6}
     assert len(words) > 100
-    assert not [word for word in words if word.encode() in content]
-    tokens = pristine("text").preprocessing.encode(as_texts(X))
-    for record in tokens:
-        assert record["input_ids"].numpy().tobytes() not in content
+    assert not [word for word in words if word.encode() in found]
+    for record in pristine("text").preprocessing.encode(as_texts(X)):
+        assert record["input_ids"].numpy().tobytes() not in found
 
 
-def _predict(folder: str, pipe: Any) -> None:
-    X, y = data("text")
-    pipe.send(text_classifier(cache=folder).fit(X, y).predict_proba(X))
+@pytest.mark.parametrize("freeze_depth", [0, 1, -1])
+def test_no_pixels_are_on_disk(freeze_depth, tmp_path):
+    X, y = data("image")
+    image_classifier(cache=tmp_path, freeze_depth=freeze_depth).fit(X, y).predict(X)
+    found, preprocessing = content(tmp_path), pristine("image").preprocessing
+    for image, array in zip(samples("image"), X, strict=True):
+        resized = preprocessing.resize(image)
+        for pixels in (array, resized, preprocessing.normalize(resized)):
+            for axes in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+                stored = np.transpose(np.atleast_3d(pixels), axes).tobytes()
+                middle = len(stored) // 2
+                assert stored[middle : middle + 64] not in found
 
 
+def _predict(kind: str, folder: str, pipe: Any) -> None:
+    X, y = data(kind)
+    pipe.send(classifier(kind, cache=folder).fit(X, y).predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_child_process_uses_the_store(method, tmp_path):
-    X, y = data("text")
-    mine = text_classifier(cache=tmp_path).fit(X, y).predict_proba(X)
+def test_a_child_process_uses_the_store(method, kind, tmp_path):
+    X, y = data(kind)
+    mine = classifier(kind, cache=tmp_path).fit(X, y).predict_proba(X)
     context = multiprocessing.get_context(method)
     here, there = context.Pipe()
-    child = context.Process(target=_predict, args=(str(tmp_path), there))
+    child = context.Process(target=_predict, args=(kind, str(tmp_path), there))
     child.start()
     theirs = here.recv() if here.poll(120) else None
     child.join(60)
