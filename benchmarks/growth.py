@@ -14,7 +14,8 @@
 4. The store: bytes a sample at each cut, in float32 and with precision="bfloat16", and
    the accuracy of a head solved on what is stored (mean and standard error, 5 folds).
 5. n_jobs 1 and 2: time, and the memory of all processes together (proportional). The
-   workers' start, with their imports, counts.
+   workers' start counts: joblib's default ones import everything anew, those of its
+   backend "multiprocessing" are forked.
 6. On a GPU: torch's allocated memory after each of 50 candidates.
 """
 
@@ -24,11 +25,13 @@ import argparse
 import itertools
 import tempfile
 from collections.abc import Callable
+from multiprocessing import set_start_method
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from joblib import parallel_config
 from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import cross_val_score
 
@@ -163,10 +166,12 @@ def store_sizes(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None
 
 
 def searched_in_parallel(
-    kind: str, X: Any, y: Any, cache: Path, n_jobs: int, device: str
+    kind: str, X: Any, y: Any, cache: Path, backend: str, n_jobs: int, device: str
 ) -> tuple[float, int]:
     """Search, and return its seconds and the memory of all processes."""
-    with TreePeak() as memory:
+    if backend == "multiprocessing":
+        set_start_method("fork", force=True)  # This process itself was spawned.
+    with parallel_config(backend), TreePeak() as memory:
         told = (kind, X, y, GRID, N_FOLDS, cache)
         done = _ours.timed_search(*told, n_jobs=n_jobs, device=device)
     # This process would end only when its idle workers do, minutes later.
@@ -177,13 +182,17 @@ def searched_in_parallel(
 def jobs(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
     """Print what a second process is worth, and what it takes."""
     print("\nOne process and two, cold store:\n")
-    rows = Table("data", "n_jobs", "seconds", "MiB of all processes")
+    rows = Table("data", "n_jobs", "backend", "seconds", "MiB of all processes")
+    ways = [(1, "loky"), (2, "loky")]
+    if options.device == "cpu":  # A GPU that is in use can't be used by forks.
+        ways.append((2, "multiprocessing"))
     for kind in kinds(options):
         X, y = four_times(kind, options, folder)
-        for n_jobs in (1, 2):
-            told = (kind, X, y, fresh(), n_jobs, options.device)
+        for n_jobs, backend in ways:
+            told = (kind, X, y, fresh(), backend, n_jobs, options.device)
             seconds, peak = apart(searched_in_parallel, *told).value
-            rows.row(kind, n_jobs, seconds, f"{peak / MIB:.0f}")
+            used = backend if n_jobs > 1 else "none"
+            rows.row(kind, n_jobs, used, seconds, f"{peak / MIB:.0f}")
 
 
 def allocated_after_each(
