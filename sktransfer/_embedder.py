@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktransfer._estimator import PretrainedEstimator, columns_of
 from sktransfer._parameters import check_parameters
-from sktransfer.features import dividing_batches
+from sktransfer.features import computing
 from sktransfer.inputs import distinct
 from sktransfer.training import resolve_device
 
@@ -57,7 +57,7 @@ class PretrainedEmbedder(
         self.stage_names_ = backbone.stage_names
         return self
 
-    @dividing_batches()
+    @computing()
     def transform(self, X: Any) -> np.ndarray:
         """Return the embeddings of samples.
 

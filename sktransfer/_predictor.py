@@ -22,7 +22,7 @@ from sktransfer.backbones import Backbone
 from sktransfer.features import (
     PreparedImages,
     PreparedTexts,
-    dividing_batches,
+    computing,
     stacked_states,
 )
 from sktransfer.inputs import check_weights, distinct, merge_repeated
@@ -122,7 +122,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         tasks.end()
         return self
 
-    @dividing_batches()
+    @computing(gives_back=True)
     def _train(self, plan: Plan, **how: Any) -> None:
         """Train, and keep the result."""
         net = fine_tune(**self._training(plan), start=plan.start, **how)
@@ -267,7 +267,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         check_is_fitted(self)
         return self.module_.from_inputs(self.backbone_)
 
-    @dividing_batches()
+    @computing()
     def _passed(self, X: Any, network: FineTunedNetwork, width: int) -> np.ndarray:
         """Return what a network with the frozen part before it makes of samples."""
         self._check_columns(X)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import store_jobs
 from store_jobs import ENOUGH, SPACE, is_right, records
@@ -32,10 +33,10 @@ def start(job: str, folder: Path, number: int) -> subprocess.Popen[str]:
     )
 
 
-def result(process: subprocess.Popen[str]) -> dict[str, object]:
+def result(process: subprocess.Popen[str], timeout: float = 60) -> dict[str, Any]:
     """Return what a job found, once it has ended as it should."""
     try:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         raise

@@ -14,6 +14,8 @@ import torch
 from _composition import TWO_FOLDS, news, text_classifier
 from sklearn.model_selection import GridSearchCV
 
+#: Of how many threads torch computes with.
+SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 GRID = {"freeze_depth": ["all", -1], "lr": [1e-4, 1e-3]}
 
 
@@ -31,7 +33,8 @@ def n_threads(number: int) -> int:
 def main(backend: str, folder: str) -> None:
     """Print what the search gives without workers, and then with them."""
     # Workers are to be given their number of threads by others than the environment.
-    del os.environ["OMP_NUM_THREADS"]
+    for setting in SETTINGS:
+        del os.environ[setting]
     found = {"alone": scores(False), "n_threads": torch.get_num_threads()}
     with joblib.parallel_config(backend, n_jobs=2):
         found["together"] = scores(folder)

@@ -14,8 +14,8 @@ from sktransfer.features._prepared import (
     tail_batches,
 )
 from sktransfer.features._room import (
+    computing,
     current_room,
-    dividing_batches,
     most_at_once,
     part_of_batch,
 )
@@ -39,7 +39,7 @@ __all__ = [
     "batches_by_length",
     "collate_windows",
     "current_room",
-    "dividing_batches",
+    "computing",
     "make_batch",
     "most_at_once",
     "mean_of_windows",

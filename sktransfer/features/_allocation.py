@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import multiprocessing
 import platform
-from collections.abc import Callable
 
 import torch
 
@@ -28,20 +26,12 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Have the C library of a worker process give the system what was freed.
+    """Have the C library give the system what it has kept.
 
-    joblib ends a worker that has grown by 300 MB since its first task, as if it leaked
-    memory, and another one begins with its imports. Where a search begins with frozen
-    candidates, what the first trained ones leave behind is half of that.
+    Between fits nobody needs it, and joblib ends a worker that has grown by 300 MB
+    since its first task, as if it leaked memory: another one begins with its imports.
     """
-    if multiprocessing.parent_process() is not None:
-        _trim()(0)
-
-
-@functools.cache
-def _trim() -> Callable[[int], object]:
-    """Return malloc_trim(3) of glibc; of other C libraries, what does nothing."""
     if platform.libc_ver()[0] == "glibc":
-        trim: Callable[[int], object] = ctypes.CDLL("libc.so.6").malloc_trim
-        return trim
-    return lambda _: None
+        trim = ctypes.CDLL("libc.so.6").malloc_trim
+        trim.argtypes = [ctypes.c_size_t]
+        trim(0)

@@ -137,7 +137,7 @@ class Room:
             "and gradients of whole ones; only dropout has drawn other numbers, and "
             "batch normalisation that trains has taken the statistics of the parts. Set"
             f" {remedy} to save the attempts that fail.",
-            stacklevel=5,
+            stacklevel=7,
         )
 
 
@@ -145,28 +145,54 @@ _current: ContextVar[Room | None] = ContextVar("room", default=None)
 
 
 def current_room() -> Room:
-    """Return what is known of the memory; nothing outside of `dividing_batches`."""
+    """Return what is known of the memory; nothing outside of `computing`."""
     return _current.get() or Room()
 
 
 @contextlib.contextmanager
-def dividing_batches() -> Iterator[None]:
-    """Remember, within this context, how large batches may be; warn once at its end.
+def computing(*, gives_back: bool = False) -> Iterator[None]:
+    """Compute as every public method does.
 
-    Within another such context it is a part of that.
+    How large batches may be is remembered, and warned of once at the end; steps use
+    again what others have freed; a caller's autocast, which would round what is kept as
+    float32, is left. Within another such context it is a part of that.
+
+    Parameters
+    ----------
+    gives_back : bool, default=False
+        Whether memory that was freed goes back to the system at the end.
     """
-    if _current.get() is not None:
+    with contextlib.nullcontext() if _current.get() else _outermost():
         yield
-        return
+    if gives_back:
+        give_back_freed_memory()
+
+
+@contextlib.contextmanager
+def _outermost() -> Iterator[None]:
     keep_freed_memory()
     room = Room()
     token = _current.set(room)
     try:
-        yield
+        with _without_autocast():
+            yield
     finally:
         _current.reset(token)
-        give_back_freed_memory()
     room.warn()
+
+
+@contextlib.contextmanager
+def _without_autocast() -> Iterator[None]:
+    # Within `torch.autocast(enabled=False)` rounded weights would outlive their step.
+    kinds = {"cpu", getattr(torch.accelerator.current_accelerator(), "type", "cpu")}
+    before = {kind: torch.is_autocast_enabled(kind) for kind in kinds}
+    try:
+        for kind in kinds:
+            torch.set_autocast_enabled(kind, False)
+        yield
+    finally:
+        for kind, enabled in before.items():
+            torch.set_autocast_enabled(kind, enabled)
 
 
 def most_at_once(batch: Batch, n_samples: int, device: torch.device) -> int | None:

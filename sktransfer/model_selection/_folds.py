@@ -17,7 +17,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sktransfer._parameters import check_parameters
 from sktransfer._plan import resolve_freeze_depth
 from sktransfer._predictor import PretrainedPredictor
-from sktransfer.features import dividing_batches
+from sktransfer.features import computing
 from sktransfer.inputs import distinct
 from sktransfer.model_selection._candidates import telling
 from sktransfer.model_selection._cost import COSTS, N_MEASURED, measured_cost
@@ -235,7 +235,7 @@ def _uses_store(estimator: Any) -> bool:
     return estimator.probe or estimator.freeze_depth != 0
 
 
-@dividing_batches()
+@computing()
 def fill_store(estimator: PretrainedPredictor, X: Any) -> None:
     """Run the frozen part on all samples, so that fits on their folds find it stored.
 

@@ -16,7 +16,7 @@ from sktransfer._axes import axes_grid
 from sktransfer._parameters import check_parameters
 from sktransfer._plan import Plan
 from sktransfer._predictor import PretrainedPredictor
-from sktransfer.features import dividing_batches
+from sktransfer.features import computing
 from sktransfer.training import losses_at_rates
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def lr_range_test(
     plan = twin._plan(X, y, sample_weight)
     _check_trains(plan, type(estimator).__name__)
     rates = np.geomspace(min_lr, max_lr, n_steps)
-    with dividing_batches():
+    with computing():
         losses, smoothed = losses_at_rates(
             **twin._training(plan), rates=rates.tolist(), smoothing=smoothing
         )

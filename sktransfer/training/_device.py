@@ -44,10 +44,11 @@ def prediction_context(
     "auto" is float32 here, so that what is stored and what is predicted does not
     depend, beyond the last digits, on the batch that a sample is in.
     """
-    cast = _autocast(device, precision)
-    if precision != "bfloat16" and device.type == "cpu" and gains_by_onednn(network):
-        return functools.partial(_both, cast, QuickProducts)
-    return cast
+    if precision == "bfloat16":
+        return _autocast(device)
+    if device.type == "cpu" and gains_by_onednn(network):
+        return QuickProducts
+    return contextlib.nullcontext
 
 
 def training_context(
@@ -59,48 +60,29 @@ def training_context(
     """
     if precision == "auto" and computes_in_bfloat16(device):
         precision = "bfloat16"
-    cast = _autocast(device, precision)
+    cast = _autocast(device) if precision == "bfloat16" else contextlib.nullcontext
     if device.type == "cpu" and gains_by_quick_steps(network):
-        return functools.partial(_both, cast, QuickSteps)
+        return functools.partial(_quick_steps, cast)
     return cast
 
 
-def _autocast(device: torch.device, precision: str) -> MakeContext:
-    """Return what makes the context of a precision, whatever the caller's context is.
-
-    What the caller computes under autocast would be kept in the store as if it were
-    float32.
-    """
-    if precision == "bfloat16":
-        return functools.partial(_in_bfloat16, device)
-    return functools.partial(torch.autocast, device.type, enabled=False)
+def _autocast(device: torch.device) -> MakeContext:
+    return functools.partial(_in_bfloat16, device)
 
 
 @contextlib.contextmanager
 def _in_bfloat16(device: torch.device) -> Iterator[None]:
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        yield
-    # Within autocast of the caller's, the next step would have this one's weights.
-    torch.clear_autocast_cache()
-
-
-@contextlib.contextmanager
-def _without_autocast(device: torch.device) -> Iterator[None]:
-    """Leave the caller's autocast, in which gradients would be computed as well.
-
-    `torch.autocast` itself keeps rounded weights until the outermost one ends.
-    """
-    before = torch.is_autocast_enabled(device.type)
-    torch.set_autocast_enabled(device.type, False)
     try:
-        yield
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            yield
     finally:
-        torch.set_autocast_enabled(device.type, before)
+        # Within autocast of the caller's, the next step would have this one's weights.
+        torch.clear_autocast_cache()
 
 
 @contextlib.contextmanager
-def _both(outer: MakeContext, inner: MakeContext) -> Iterator[None]:
-    with outer(), inner():
+def _quick_steps(cast: MakeContext) -> Iterator[None]:
+    with cast(), QuickSteps():
         yield
 
 
@@ -115,8 +97,8 @@ def computes_in_bfloat16(device: torch.device) -> bool:
 
 
 @contextlib.contextmanager
-def own_state(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global random state, leave autocast, and put back what was there.
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global random state, and put back what was there.
 
     The processor's and the one device's only: `torch.manual_seed` would seed all
     devices of the machine. Two fits that trained at the same time would disturb each
@@ -124,7 +106,7 @@ def own_state(seed: int, device: torch.device) -> Iterator[None]:
     """
     with global_randomness_lock, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        with _restored(device, seed), _without_autocast(device):
+        with _restored(device, seed):
             yield
 
 

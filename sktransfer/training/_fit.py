@@ -33,7 +33,7 @@ from sktransfer.training._chosen_rate import peak_rate
 from sktransfer.training._device import (
     draw_apart,
     kept_randomness,
-    own_state,
+    own_randomness,
     training_context,
 )
 from sktransfer.training._evaluation import evaluated
@@ -106,7 +106,7 @@ def fine_tune(
     how = recipe, device, processes, start, checkpoint, observer
     fit = Fit(backbone, cut, freeze_depth, *how, normalises_batches(data))
     watches = bool(recipe.watches and fit.planned_epochs)
-    with own_state(seed, device):
+    with own_randomness(seed, device):
         if watches:
             kept, held_out = hold_out(data, recipe.validation_fraction, draw_seed())
             # A net that is pickled meanwhile has the latter in it.
@@ -116,7 +116,7 @@ def fine_tune(
             net = fit.run(data)
     if watches and recipe.refit:
         # Its random numbers are the same if the first run was gone on with.
-        with own_state(seed + 1, device):
+        with own_randomness(seed + 1, device):
             refitted = fit.again(lr=net.lr).run(data, n_epochs=net.best_epoch)
         net = refitted.with_story_of(net)
     fit.forget()

@@ -14,7 +14,7 @@ from skorch.callbacks import Callback
 from sktransfer.backbones import Backbone, Cut
 from sktransfer.training._adaptation import normalises_batches
 from sktransfer.training._callbacks import RateSchedule
-from sktransfer.training._device import own_state
+from sktransfer.training._device import own_randomness
 from sktransfer.training._fit import Fit
 from sktransfer.training._net import StopTraining
 from sktransfer.training._processes import ALONE, Processes
@@ -67,7 +67,7 @@ def losses_at_rates(
         *(backbone, cut, freeze_depth, recipe, device, processes),
         normalises_batches=normalises_batches(data),
     )
-    with own_state(seed, device):
+    with own_randomness(seed, device):
         network, training_set, lr = fit.begin(data)
         losses = _Losses(len(rates), smoothing, _cost_of_nothing(data))
         growth = [rate / rates[0] for rate in rates]

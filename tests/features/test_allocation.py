@@ -13,17 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from sktransfer.features import dividing_batches
+from sktransfer.features import computing
 
 # Counts the pages that steps wait for which take 40 MiB in blocks, and free them.
 STEPS = """
 import resource, torch
-from sktransfer.features import dividing_batches
+from sktransfer.features import computing
 
 def step():
     blocks = [torch.ones(2**18) for _ in range(40)]
 
-with dividing_batches():
+with computing():
     for number in range(20):
         if number == 5:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -49,7 +49,7 @@ def test_freed_memory_is_used_again():
 def mebibytes_left(pipe: Any) -> None:
     """Tell by how much a process has grown that has freed 180 of 200 MiB."""
     before = resident()
-    with dividing_batches():
+    with computing(gives_back=True):
         blocks = [torch.ones(2**18) for _ in range(200)]
         kept = blocks[::10]
         del blocks
@@ -62,7 +62,7 @@ def resident() -> float:
 
 
 @of_glibc
-def test_a_worker_gives_back_what_it_has_freed():
+def test_a_fit_gives_back_what_it_has_freed():
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     worker = context.Process(target=mebibytes_left, args=(there,))

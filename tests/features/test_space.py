@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import PIL
+from importlib.metadata import version
+
+import numpy as np
 import pytest
-import timm
-import tokenizers
 import torch
-import torchvision
-import transformers
 from _composition import image_classifier, news, text_classifier, textures
 from numpy.testing import assert_array_equal
 
-from sktransfer.backbones import load_backbone
+from sktransfer import cache
+from sktransfer.backbones import _load, load_backbone
+from sktransfer.features import _store, computing
 from sktransfer.features._memory import MEMORY
 from sktransfer.features._store import space_of, versions
 
@@ -36,10 +36,19 @@ def test_spaces_differ_in_whatever_decides_the_numbers():
 
 
 @pytest.mark.parametrize(
-    "library", [torch, torchvision, transformers, tokenizers, timm, PIL]
+    "library", ["torch", "torchvision", "transformers", "tokenizers", "timm", "pillow"]
 )
-def test_each_version_has_its_own_records(library):
-    assert library.__version__.split("+")[0] in [v.split("+")[0] for v in versions()]
+def test_each_version_has_its_own_records(library, monkeypatch):
+    backbone = load_backbone(MINILM, "text")
+    before = space_of(backbone, 3, CPU, "auto").key
+    monkeypatch.setattr(
+        _store, "version", lambda name: "0" if name == library else version(name)
+    )
+    versions.cache_clear()
+    try:
+        assert space_of(backbone, 3, CPU, "auto").key != before
+    finally:
+        versions.cache_clear()
 
 
 @pytest.mark.parametrize("place", ["matmul", "conv"])
@@ -56,22 +65,49 @@ def test_float32_that_is_rounded_has_its_own_records(place):
     assert space_of(backbone, 3, CPU, "auto").key == before
 
 
-@pytest.mark.parametrize("kind", ["text", "image"])
-@pytest.mark.parametrize("freeze_depth", ["all", -1])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_autocast_of_the_caller_changes_nothing(
-    kind, freeze_depth, precision, tmp_path
-):
-    """It would give states in bfloat16, which were kept as if they were float32."""
+def probabilities(kind: str, cache: object, **parameters: object) -> np.ndarray:
     data = news() if kind == "text" else textures()
     make = text_classifier if kind == "text" else image_classifier
+    MEMORY.forget()
+    estimator = make(cache=cache, **parameters).fit(data.X, data.y)
+    return estimator.predict_proba(data.X_held_out)
 
-    def probabilities(folder):
-        MEMORY.forget()
-        estimator = make(cache=folder, freeze_depth=freeze_depth, precision=precision)
-        return estimator.fit(data.X, data.y).predict_proba(data.X_held_out)
 
-    expected = probabilities(tmp_path / "without")
+@pytest.fixture
+def strange_backbones(monkeypatch):
+    """Whether a backbone can be cut is found out once in a process."""
+    monkeypatch.setattr(_load, "_loaded", {})
+    monkeypatch.setattr(_load, "intern_backbone", lambda backbone: backbone)
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"freeze_depth": "all", "precision": "float32"},
+        {"freeze_depth": "all", "precision": "bfloat16"},
+        {"freeze_depth": -1, "precision": "float32"},
+        {"freeze_depth": -1, "precision": "bfloat16"},
+        {"freeze_depth": -2, "precision": "bfloat16", "gradient_checkpointing": True},
+    ],
+    ids=lambda how: " ".join(map(str, how.values())),
+)
+@pytest.mark.usefixtures("strange_backbones")
+def test_autocast_of_the_caller_changes_nothing(kind, how, tmp_path):
+    """Activations in bfloat16 would be kept as if they were float32."""
     with torch.autocast("cpu", torch.bfloat16):
-        assert_array_equal(probabilities(tmp_path / "within"), expected)
-    assert_array_equal(probabilities(tmp_path / "within"), expected)
+        found = probabilities(kind, tmp_path / "within", **how)
+        assert torch.is_autocast_enabled("cpu")
+    assert cache.info(tmp_path / "within").n_records > 0
+    expected = probabilities(kind, tmp_path / "without", **how)
+    assert_array_equal(found, expected)
+    # What was stored within is what is found without.
+    assert_array_equal(probabilities(kind, tmp_path / "within", **how), expected)
+
+
+def test_autocast_is_back_after_an_error():
+    with torch.autocast("cpu", torch.bfloat16):
+        with pytest.raises(RuntimeError), computing():
+            assert not torch.is_autocast_enabled("cpu")
+            raise RuntimeError
+        assert torch.is_autocast_enabled("cpu")

@@ -7,7 +7,7 @@ import contextlib
 import pytest
 import torch
 
-from sktransfer.training._device import own_state
+from sktransfer.training._device import own_randomness
 
 PROCESSOR = torch.device("cpu")
 
@@ -39,7 +39,7 @@ def test_the_seed_decides_and_the_state_is_put_back(global_random_state):
     before = global_random_state()
     draws = []
     for seed in (1, 1, 2):
-        with own_state(seed, PROCESSOR):
+        with own_randomness(seed, PROCESSOR):
             draws.append(torch.rand(3).tolist())
     assert draws[0] == draws[1] != draws[2]
     assert global_random_state() == before
@@ -51,7 +51,7 @@ def test_devices_that_are_not_used_are_not_seeded(monkeypatch):
         for name in ("manual_seed", "manual_seed_all"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, seeded.append)
-    with own_state(1, PROCESSOR):
+    with own_randomness(1, PROCESSOR):
         torch.rand(1)
     assert seeded == []
 
@@ -62,7 +62,7 @@ def test_the_device_in_use_is_seeded_and_put_back(index, monkeypatch):
     monkeypatch.setattr(torch, "get_device_module", lambda device: accelerator)
     with (
         pytest.raises(KeyboardInterrupt),
-        own_state(7, torch.device("cuda", index)),
+        own_randomness(7, torch.device("cuda", index)),
     ):
         assert accelerator.states[index] == "seed 7"
         assert accelerator.states[1 - index] == f"old {1 - index}"
