@@ -154,10 +154,10 @@ def test_a_child_fits_with_its_parents_store(method, tmp_path):
     assert cache.info(tmp_path).labels == stored
 
 
-def several_threads(backend: str, folder: Any) -> dict[str, Any]:
-    """Run `thread_jobs` in a process that computes with two threads."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no forks")
+def test_workers_of_a_process_with_several_threads(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, thread_jobs.__file__, backend, str(folder)],
+        [sys.executable, thread_jobs.__file__, str(tmp_path)],
         env={
             **os.environ,
             **dict.fromkeys(thread_jobs.SETTINGS, "2"),
@@ -170,19 +170,12 @@ def several_threads(backend: str, folder: Any) -> dict[str, Any]:
         # Workers that hang are in its group.
         start_new_session=True,
     )
-    return result(process, timeout=300)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no forks")
-@pytest.mark.parametrize("backend", ["threading", "multiprocessing", "loky"])
-def test_workers_of_a_process_with_several_threads(backend, tmp_path, without_store):
-    found = several_threads(backend, tmp_path)
-    assert found["n_threads"] == 2
-    expected = without_store["text"]["scores"]
-    for scores in (found["alone"], found["together"]):
-        assert_allclose(scores, expected, rtol=0, atol=CLOSE["text"])
-    if backend == "multiprocessing":
-        assert found["n_threads_of_workers"] == [1] * 4
-    if backend == "loky":
-        # Two workers have half of the cores each.
-        assert max(found["n_threads_of_workers"]) <= max(joblib.cpu_count() // 2, 1)
+    found = result(process, timeout=300)
+    alone, n_threads = found["alone"]
+    assert n_threads == [2]
+    assert abs(alone[0] - alone[1]) > CLOSE["text"]
+    for backend in thread_jobs.BACKENDS:
+        assert_allclose(found[backend][0], alone, rtol=0, atol=CLOSE["text"])
+    assert found["multiprocessing"][1] == [1] * 4
+    # Two workers have half of the cores each.
+    assert max(found["loky"][1]) <= max(joblib.cpu_count() // 2, 1)
