@@ -122,7 +122,7 @@ class PretrainedPredictor(CallbackSupportMixin, PretrainedEstimator):
         tasks.end()
         return self
 
-    @computing(gives_back=True)
+    @computing()
     def _train(self, plan: Plan, **how: Any) -> None:
         """Train, and keep the result."""
         net = fine_tune(**self._training(plan), start=plan.start, **how)

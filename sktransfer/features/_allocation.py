@@ -1,10 +1,8 @@
-"""Memory that is freed: kept for the next step, and given back after the last."""
+"""Memory that one step frees, and the next one asks for."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import platform
 
 import torch
 
@@ -23,15 +21,3 @@ def keep_freed_memory() -> None:
     rules, and nothing changes.
     """
     torch.empty(_LARGEST_BYTES, dtype=torch.uint8)
-
-
-def give_back_freed_memory() -> None:
-    """Have the C library give the system what it has kept.
-
-    Between fits nobody needs it, and joblib ends a worker that has grown by 300 MB
-    since its first task, as if it leaked memory: another one begins with its imports.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        trim = ctypes.CDLL("libc.so.6").malloc_trim
-        trim.argtypes = [ctypes.c_size_t]
-        trim(0)

@@ -12,10 +12,7 @@ from typing import TypeVar
 
 import torch
 
-from sktransfer.features._allocation import (
-    give_back_freed_memory,
-    keep_freed_memory,
-)
+from sktransfer.features._allocation import keep_freed_memory
 from sktransfer.features._windows import SAMPLE_OF_WINDOW
 
 T = TypeVar("T")
@@ -137,7 +134,7 @@ class Room:
             "and gradients of whole ones; only dropout has drawn other numbers, and "
             "batch normalisation that trains has taken the statistics of the parts. Set"
             f" {remedy} to save the attempts that fail.",
-            stacklevel=7,
+            stacklevel=5,
         )
 
 
@@ -150,26 +147,16 @@ def current_room() -> Room:
 
 
 @contextlib.contextmanager
-def computing(*, gives_back: bool = False) -> Iterator[None]:
+def computing() -> Iterator[None]:
     """Compute as every public method does.
 
     How large batches may be is remembered, and warned of once at the end; steps use
     again what others have freed; a caller's autocast, which would round what is kept as
     float32, is left. Within another such context it is a part of that.
-
-    Parameters
-    ----------
-    gives_back : bool, default=False
-        Whether memory that was freed goes back to the system at the end.
     """
-    with contextlib.nullcontext() if _current.get() else _outermost():
+    if _current.get() is not None:
         yield
-    if gives_back:
-        give_back_freed_memory()
-
-
-@contextlib.contextmanager
-def _outermost() -> Iterator[None]:
+        return
     keep_freed_memory()
     room = Room()
     token = _current.set(room)
