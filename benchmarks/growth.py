@@ -183,7 +183,7 @@ def jobs(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
     """Print what a second process is worth, and what it takes."""
     print("\nOne process and two, cold store:\n")
     rows = Table("data", "n_jobs", "backend", "seconds", "MiB of all processes")
-    ways = [(1, "loky"), (2, "loky")]
+    ways = [(1, "sequential"), (2, "loky")]
     if options.device == "cpu":  # A GPU that is in use can't be used by forks.
         ways.append((2, "multiprocessing"))
     for kind in kinds(options):
@@ -191,8 +191,7 @@ def jobs(options: argparse.Namespace, folder: Path, fresh: Fresh) -> None:
         for n_jobs, backend in ways:
             told = (kind, X, y, fresh(), backend, n_jobs, options.device)
             seconds, peak = apart(searched_in_parallel, *told).value
-            used = backend if n_jobs > 1 else "none"
-            rows.row(kind, n_jobs, used, seconds, f"{peak / MIB:.0f}")
+            rows.row(kind, n_jobs, backend, seconds, f"{peak / MIB:.0f}")
 
 
 def allocated_after_each(
