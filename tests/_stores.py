@@ -22,9 +22,15 @@ from sktransfer.features._database import Database
 
 
 def start(job: str, folder: Path, number: int) -> subprocess.Popen[str]:
+    return start_script(store_jobs.__file__, job, folder, number)
+
+
+def start_script(
+    script: str, *arguments: object, **environment: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, store_jobs.__file__, job, str(folder), str(number)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        [sys.executable, script, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -98,13 +98,14 @@ def test_flipped_bits_of_the_version(sound, tmp_path):
     for bit in range(32):
         flipped = bytearray(content)
         flipped[60 + bit // 8] ^= 1 << bit % 8
+        is_newer = int.from_bytes(flipped[60:64], "big", signed=True) > FORMAT
         folder = tmp_path / str(bit)
         with damaged_copy(sound, folder, bytes(flipped)):
             database = Database(folder, ENOUGH)
             assert database.read(SPACE, samples(N_LARGE)) == {}, bit
             database.write(SPACE, records(samples(N_LARGE)), "written again")
             found = database.read(SPACE, samples(N_LARGE))
-            assert found.items() <= records(samples(N_LARGE)).items(), bit
+            assert found == ({} if is_newer else records(samples(N_LARGE))), bit
 
 
 def test_32_truncations(sound, tmp_path):

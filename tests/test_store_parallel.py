@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import subprocess
-import sys
 from typing import Any
 
 import joblib
@@ -20,7 +18,7 @@ from _composition import (
     text_classifier,
     textures,
 )
-from _stores import result
+from _stores import result, start_script
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV
 from torch import nn
@@ -156,20 +154,8 @@ def test_a_child_fits_with_its_parents_store(method, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no forks")
 def test_workers_of_a_process_with_several_threads(tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, thread_jobs.__file__, str(tmp_path)],
-        env={
-            **os.environ,
-            **dict.fromkeys(thread_jobs.SETTINGS, "2"),
-            "JOBLIB_START_METHOD": "fork",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Workers that hang are in its group.
-        start_new_session=True,
-    )
+    settings = {**thread_jobs.TWO_THREADS, "JOBLIB_START_METHOD": "fork"}
+    process = start_script(thread_jobs.__file__, tmp_path, **settings)
     found = result(process, timeout=300)
     alone, n_threads = found["alone"]
     assert n_threads == [2]

@@ -16,8 +16,8 @@ from _composition import TWO_FOLDS, news, text_classifier
 from sklearn.model_selection import GridSearchCV
 
 BACKENDS = ("threading", "multiprocessing", "loky")
-#: Of how many threads torch computes with.
-SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+#: What torch computes with, as the environment says it.
+TWO_THREADS = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
 
 
 def scores(cache: Path | bool) -> list[float]:
@@ -36,7 +36,7 @@ def n_threads(number: int) -> int:
 def main(folder: str) -> None:
     """Print the scores and threads of a search without workers, and with each kind."""
     # Workers are to be given their number of threads by others than the environment.
-    for setting in SETTINGS:
+    for setting in TWO_THREADS:
         del os.environ[setting]
     found = {"alone": (scores(False), [torch.get_num_threads()])}
     for backend in BACKENDS:
@@ -48,4 +48,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1])

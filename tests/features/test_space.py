@@ -74,7 +74,7 @@ def probabilities(kind: str, cache: object, **parameters: object) -> np.ndarray:
 
 
 @pytest.fixture
-def strange_backbones(monkeypatch):
+def fresh_backbones(monkeypatch):
     """Whether a backbone can be cut is found out once in a process."""
     monkeypatch.setattr(_load, "_loaded", {})
     monkeypatch.setattr(_load, "intern_backbone", lambda backbone: backbone)
@@ -92,7 +92,7 @@ def strange_backbones(monkeypatch):
     ],
     ids=lambda how: " ".join(map(str, how.values())),
 )
-@pytest.mark.usefixtures("strange_backbones")
+@pytest.mark.usefixtures("fresh_backbones")
 def test_autocast_of_the_caller_changes_nothing(kind, how, tmp_path):
     """Activations in bfloat16 would be kept as if they were float32."""
     with torch.autocast("cpu", torch.bfloat16):
