@@ -70,10 +70,8 @@ def space_of(
         "bfloat16" computes and keeps states in half the space.
     """
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    facts = (
-        *(backbone.fingerprint, depth, device.type, str(dtype)),
-        *(_float32_settings(device) + versions()),
-    )
+    facts: list[object] = [backbone.fingerprint, depth, device.type, dtype]
+    facts += [_float32_settings(device), versions()]
     label = f"{backbone.name}, {depth} of {backbone.n_stages} stages"
     if dtype is torch.bfloat16:
         label += ", bfloat16"
