@@ -272,13 +272,15 @@ def best_pass(
     precision : {"float32", "bfloat16"}, default="float32"
         Of the forward pass.
     n_tried : int, default=256
-        Samples on which sizes from 8 to 128 (and memory layouts) are compared.
+        Samples on which sizes from 8 to 128 (and memory layouts) are compared, each
+        at its second try: in the first one libraries set themselves up for that size.
     """
     network = PlainNetwork(kind)
     layouts = (False, True) if kind == "image" else (False,)
     ways = [(size, layout) for size in (8, 16, 32, 64, 128) for layout in layouts]
     run = functools.partial(forward_pass, network, device=device, precision=precision)
-    run(X[:n_tried], 16)  # Libraries set themselves up in a first call.
+    for size, layout in ways:
+        run(X[:n_tried], size, channels_last=layout)
     tried = {
         way: run(X[:n_tried], way[0], channels_last=way[1]).computing for way in ways
     }
