@@ -101,7 +101,7 @@ def network_inputs(fitted: Any, X: Any) -> dict[str, torch.Tensor]:
     if kind_of(fitted) == "text":
         padding = {"input_ids": preprocessing.pad_token_id}
         return collate(preprocessing.encode(samples), padding)
-    image = preprocessing.normalize(preprocessing.resize(samples[0]))
+    image = preprocessing.prepare(samples[0])
     return {"pixel_values": image[np.newaxis]}
 
 

@@ -41,17 +41,22 @@ class ImagePreprocessing:
     interpolation: str = "bicubic"
 
     def resize(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the image, (3, H, W) uint8 or float, as (3, size, size) float32.
+        """Return the image, (3, H, W) uint8 or float, as (3, size, size).
 
-        Integers are resized as such, as Pillow does, which is quicker.
+        Integers stay integers, uint8, as with Pillow: that is quicker, and takes a
+        quarter of the memory. Fractions are float32, and may be a little out of [0, 1].
         """
         if image.is_floating_point():
             image = image.float()
         mode = InterpolationMode(self.interpolation)
-        resized = F.resize(
+        return F.resize(
             image, [self.size, self.size], interpolation=mode, antialias=True
         )
-        return F.to_dtype(resized, torch.float32, scale=True).clamp(0.0, 1.0)
+
+    def intensities(self, images: torch.Tensor) -> torch.Tensor:
+        """Return an image, or a batch of images, resized, as float32 in [0, 1]."""
+        scaled = F.to_dtype(images, torch.float32, scale=True)
+        return scaled.clamp(0.0, 1.0) if images.is_floating_point() else scaled
 
     def normalize(self, image: torch.Tensor) -> torch.Tensor:
         """Standardise an image, or a batch of images, with values in [0, 1]."""
@@ -59,7 +64,7 @@ class ImagePreprocessing:
 
     def prepare(self, image: torch.Tensor) -> torch.Tensor:
         """Return the network's input for one image, (3, size, size) float32."""
-        return self.normalize(self.resize(image))
+        return self.normalize(self.intensities(self.resize(image)))
 
     def probe_batch(self) -> dict[str, torch.Tensor]:
         """Return a small fixed batch of inputs."""

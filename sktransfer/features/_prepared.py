@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import torch
-from threadpoolctl import threadpool_limits
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from sktransfer.backbones import Backbone, Cut, ImagePreprocessing
-from sktransfer.features._forks import in_each_child
 from sktransfer.features._memory import MEMORY, Record
+from sktransfer.features._threads import on_threads
 from sktransfer.features._windows import collate_windows, divided, joined
 from sktransfer.inputs import ImageSamples, TextSamples
 
 T = TypeVar("T")
 
-#: Pixel values of the images that are prepared at a time, if a batch has no more: those
-#: of 64 images of 160 pixels. Threads that torch has computed with busy-wait for more,
+#: Pixel values of the images that are resized at a time, if a batch has no more: those
+#: of 128 images of 160 pixels. Threads that torch has computed with busy-wait for more,
 #: for milliseconds in which those that decode have a processor less.
-_MOST_PREPARED = 64 * 3 * 160**2
+_MOST_PREPARED = 128 * 3 * 160**2
 
 
 class PreparedImages(Dataset[Record]):
@@ -73,24 +69,35 @@ class PreparedImages(Dataset[Record]):
         )
 
     def __getitem__(self, index: int) -> Record:
-        return self._finished(self._resized(index))
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Record]:
-        """Return several samples, as a data loader asks for them.
+        """Return several samples, as a data loader asks for them."""
+        batch = self.finished(self.resized(indices))
+        return [{"pixel_values": image} for image in batch]
+
+    def resized(self, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Return images, decoded and resized: uint8, or float32 of a float source.
 
         Reading, decoding and resizing leave the interpreter to others, and are done on
-        as many threads as torch computes with; what is random has its order.
+        as many threads as torch computes with.
         """
-        if self.augment is None:
-            return _on_threads(self.__getitem__, indices)
-        return [self._finished(image) for image in _on_threads(self._resized, indices)]
+        return on_threads(self._resized, indices)
 
-    def _finished(self, image: torch.Tensor) -> Record:
-        if self.augment is not None:
-            # A transform may work in place, and others come back to this image.
-            image = image.clone() if self.remember else image
-            image = _checked_change(self.augment(image), image).clamp(0.0, 1.0)
-        return {"pixel_values": self.preprocessing.normalize(image)}
+    def finished(self, resized: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return resized images as a batch of network inputs, in new memory."""
+        images = [self._changed(image) for image in resized]
+        if len({image.dtype for image in images}) > 1:
+            images = [self.preprocessing.intensities(image) for image in images]
+        intensities = self.preprocessing.intensities(_stacked(images))
+        return self.preprocessing.normalize(intensities)
+
+    def _changed(self, image: torch.Tensor) -> torch.Tensor:
+        if self.augment is None:
+            return image
+        intensities = self.preprocessing.intensities(image)
+        # A transform may work in place.
+        return _checked_change(self.augment(intensities), intensities)
 
     def _resized(self, index: int) -> torch.Tensor:
         # What a worker process remembers is lost with it.
@@ -102,34 +109,6 @@ class PreparedImages(Dataset[Record]):
             record = {"image": self.preprocessing.resize(self.samples[index])}
             MEMORY.put(key, record)
         return record["image"]
-
-
-def _on_threads(compute: Callable[[int], T], indices: Sequence[int]) -> list[T]:
-    n_threads = torch.get_num_threads()
-    if n_threads > 1 and len(indices) > 1:
-        with contextlib.suppress(RuntimeError):  # None is begun as the process ends.
-            return list(_decoding_threads(n_threads).map(compute, indices))
-    return [compute(index) for index in indices]
-
-
-@functools.cache
-def _decoding_threads(count: int) -> ThreadPoolExecutor:
-    """Return threads, which begin when they are needed and then wait for more."""
-    return ThreadPoolExecutor(count, "sktransfer-decoding", _compute_alone)
-
-
-def _compute_alone() -> None:
-    """Have torch compute in this thread without the help of others.
-
-    They would be threads of this one's own: too many, which from then on OpenMP would
-    let wait for each other in a way that slows down all that is computed.
-    """
-    torch.get_num_threads()  # Torch's first word in a thread would be the last one.
-    threadpool_limits(1, user_api="openmp")
-
-
-# A child has none of its parent's threads.
-in_each_child(_decoding_threads.cache_clear)
 
 
 def _checked_change(changed: Any, image: torch.Tensor) -> torch.Tensor:
@@ -247,9 +226,9 @@ def tail_batches(
     largest = 3 * backbone.preprocessing.size**2 * max(map(len, batches), default=1)
     for group in chunked(batches, max(1, _MOST_PREPARED // largest)):
         indices = [index for batch in group for index in batch]
-        images = records_at(records, indices)[::-1]
+        images = records.resized(indices)[::-1]
         for batch in group:
-            yield stack([images.pop() for _ in batch])
+            yield {"pixel_values": records.finished([images.pop() for _ in batch])}
 
 
 def make_batch(

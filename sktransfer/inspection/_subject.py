@@ -66,8 +66,9 @@ class Subject:
 
     def images(self, samples: Any) -> torch.Tensor:
         """Return images as the network sees them, (n, 3, size, size) in [0, 1]."""
-        resize = self.backbone.preprocessing.resize
-        return torch.stack([resize(samples[index]) for index in range(len(samples))])
+        made = self.backbone.preprocessing
+        resized = (made.resize(samples[index]) for index in range(len(samples)))
+        return torch.stack([made.intensities(image) for image in resized])
 
     def outputs_of_images(self, images: torch.Tensor) -> torch.Tensor:
         """Return outputs of images in [0, 1], which may ask for gradients."""

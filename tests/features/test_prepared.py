@@ -62,6 +62,33 @@ def test_several_are_decoded_at_once(preprocessing):
         assert torch.equal(record["pixel_values"], alone[index]["pixel_values"])
 
 
+def test_numbers_of_all_kinds_meet_in_a_batch(preprocessing):
+    """Levels and fractions of one picture are one input, remembered or not."""
+    pixels = np.full((40, 30, 3), 102, dtype=np.uint8)
+    samples = as_images([pixels, pixels / 255, pixels])
+    for remember in (False, True):
+        images = PreparedImages(samples, preprocessing, remember=remember)
+        for _ in range(2):
+            first, second, third = (
+                record["pixel_values"] for record in records_at(images, range(3))
+            )
+            assert torch.equal(first, third)
+            assert torch.allclose(first, second, atol=1e-5)
+            assert torch.equal(first, images[0]["pixel_values"])
+            assert torch.equal(first, preprocessing.prepare(samples[0]))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_transforms_in_place_leave_what_is_remembered(kind, preprocessing):
+    pixels = np.random.default_rng(0).random((8, 40, 30, 3))
+    X = (255 * pixels).astype(kind) if kind is np.uint8 else pixels.astype(kind)
+    images = PreparedImages(
+        as_images(X), preprocessing, lambda image: image.mul_(0.5), remember=True
+    )
+    first, second = (images[0]["pixel_values"] for _ in range(2))
+    assert torch.equal(first, second)
+
+
 def test_what_is_random_does_not_depend_on_threads(preprocessing):
     samples = as_images([encoded(seed) for seed in range(8)])
     images = PreparedImages(samples, preprocessing, lambda x: x * torch.rand(()))
@@ -131,12 +158,13 @@ def test_images_of_a_batch_are_forgotten_when_it_is_there(
     )
     prepared = []
 
-    def noting(*args):
-        records = records_at(*args)
-        prepared.extend(weakref.ref(r["pixel_values"]) for r in records)
-        return records
+    def noting(images, indices):
+        resized = made(images, indices)
+        prepared.extend(weakref.ref(image) for image in resized)
+        return resized
 
-    monkeypatch.setattr(_prepared, "records_at", noting)
+    made = PreparedImages.resized
+    monkeypatch.setattr(PreparedImages, "resized", noting)
     left = []
     for _ in tail_batches(backbone, backbone.cut(0), images, [[0, 1], [2, 3]]):
         gc.collect()
