@@ -101,7 +101,8 @@ def network_inputs(fitted: Any, X: Any) -> dict[str, torch.Tensor]:
     if kind_of(fitted) == "text":
         padding = {"input_ids": preprocessing.pad_token_id}
         return collate(preprocessing.encode(samples), padding)
-    image = preprocessing.prepare(samples[0])
+    resized = preprocessing.resize(samples[0])
+    image = preprocessing.normalize(preprocessing.intensities(resized))
     return {"pixel_values": image[np.newaxis]}
 
 

@@ -62,10 +62,6 @@ class ImagePreprocessing:
         """Standardise an image, or a batch of images, with values in [0, 1]."""
         return F.normalize(image, list(self.mean), list(self.std))
 
-    def prepare(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the network's input for one image, (3, size, size) float32."""
-        return self.normalize(self.intensities(self.resize(image)))
-
     def probe_batch(self) -> dict[str, torch.Tensor]:
         """Return a small fixed batch of inputs."""
         generator = torch.Generator().manual_seed(0)

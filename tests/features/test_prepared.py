@@ -14,6 +14,7 @@ from PIL import Image
 
 from sktransfer.backbones import load_backbone
 from sktransfer.features import PreparedImages, _prepared, records_at, tail_batches
+from sktransfer.features._memory import Memory, n_bytes
 from sktransfer.inputs import as_images
 
 
@@ -66,6 +67,8 @@ def test_numbers_of_all_kinds_meet_in_a_batch(preprocessing):
     """Levels and fractions of one picture are one input, remembered or not."""
     pixels = np.full((40, 30, 3), 102, dtype=np.uint8)
     samples = as_images([pixels, pixels / 255, pixels])
+    resized = preprocessing.resize(samples[0])
+    expected = preprocessing.normalize(preprocessing.intensities(resized))
     for remember in (False, True):
         images = PreparedImages(samples, preprocessing, remember=remember)
         for _ in range(2):
@@ -75,7 +78,16 @@ def test_numbers_of_all_kinds_meet_in_a_batch(preprocessing):
             assert torch.equal(first, third)
             assert torch.allclose(first, second, atol=1e-5)
             assert torch.equal(first, images[0]["pixel_values"])
-            assert torch.equal(first, preprocessing.prepare(samples[0]))
+            assert torch.equal(first, expected)
+
+
+def test_levels_are_remembered_in_a_byte_each(preprocessing, monkeypatch):
+    memory = Memory(float("inf"))
+    monkeypatch.setattr(_prepared, "MEMORY", memory)
+    samples = as_images([encoded(0)])
+    records_at(PreparedImages(samples, preprocessing, remember=True), [0])
+    record = memory.get((repr(preprocessing), samples.digest(0)))
+    assert n_bytes(record) == 3 * preprocessing.size**2
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
