@@ -9,9 +9,10 @@
    memory make no floor, though they take time.
 3. `predict` on samples that are new (store cold), known (warm) or never stored (off),
    against the bare backbone's best throughput in the same precision, each in a process
-   of its own, in turns; medians. What the bare network computes is the same in all rows
-   of a kind, and so they have one median. "preparing" is tokenizing, or decoding and
-   resizing: photographs come as files and as arrays that have the backbone's size.
+   of its own; medians of turns in which all rows of a kind are measured. What the bare
+   network computes is the same in these rows, and so they have one median. "preparing"
+   is tokenizing, or decoding and resizing: photographs come as files and as arrays that
+   have the backbone's size.
 4. A full fine-tune, nothing frozen and no store, against plain skorch on three folds.
 5. Cloning a fitted estimator.
 """
@@ -159,39 +160,42 @@ def predictions(options: argparse.Namespace, folder: Path) -> None:
         *("cold / backbone", "cold / with preparing", "off / with preparing"),
     )
     for kind in kinds(options):
-        measured = {
-            (form, depth): predictions_of(kind, X, y, depth, options, folder / form)
+        compared = [
+            (form, depth, X, y)
             for form, X, y in _data.forms(kind, N_BEFORE + options.n_new, folder)
             for depth in ("all", RELEASED[kind])
-        }
+        ]
+        measured: dict[Any, Any] = defaultdict(lambda: defaultdict(list))
+        for number in range(options.repeats):
+            for form, depth, X, y in compared:
+                store = folder / f"predict-{form}-{depth}-{number}"
+                taken = predictions_of(kind, X, y, depth, options, store)
+                for name, seconds in taken.items():
+                    measured[form, depth][name].append(seconds)
         one = median(s for taken in measured.values() for s in taken["computing"])
         for (form, depth), every in measured.items():
             taken = {name: median(seconds) for name, seconds in every.items()}
-            compared = one, taken["preparing"] + one
+            bare = one, taken["preparing"] + one
             ours = taken["cold"], taken["warm"], taken["off"]
             rows.row(
-                *(form, depth, *(options.n_new / s for s in (*compared, *ours))),
-                *(seconds / taken["cold"] for seconds in compared),
-                compared[1] / taken["off"],
+                *(form, depth, *(options.n_new / s for s in (*bare, *ours))),
+                *(seconds / taken["cold"] for seconds in bare),
+                bare[1] / taken["off"],
             )
 
 
 def predictions_of(
-    kind: str, X: Any, y: Any, depth: Any, options: argparse.Namespace, folder: Path
-) -> dict[str, list[float]]:
-    """Time the bare backbone and `predict`, store cold, warm and off, in turns."""
+    kind: str, X: Any, y: Any, depth: Any, options: argparse.Namespace, store: Path
+) -> dict[str, float]:
+    """Time the bare backbone and `predict`, store cold, warm and off."""
     same = {"precision": options.precision, "device": options.device}
     X_new = X[N_BEFORE:]
+    bare = apart(_plain.best_pass, kind, X_new, **same).value
+    taken = {"preparing": bare.preparing, "computing": bare.computing}
     sides = (kind, X[:N_BEFORE], y[:N_BEFORE], X_new)
-    taken = defaultdict(list)
-    for number in range(options.repeats):
-        bare = apart(_plain.best_pass, kind, X_new, **same).value
-        taken["preparing"].append(bare.preparing)
-        taken["computing"].append(bare.computing)
-        store = folder / f"predict-{depth}-{number}"
-        for name, cache in (("cold", store), ("warm", store), ("off", False)):
-            done = apart(predict_seconds, *sides, cache, freeze_depth=depth, **same)
-            taken[name].append(done.value)
+    for name, cache in (("cold", store), ("warm", store), ("off", False)):
+        done = apart(predict_seconds, *sides, cache, freeze_depth=depth, **same)
+        taken[name] = done.value
     return taken
 
 
